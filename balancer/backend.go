@@ -1,0 +1,183 @@
+// Package balancer chooses a server for each user: the one the stick table
+// names while it may be used, else one chosen by weighted rendezvous hash or
+// round robin. It keeps the states, weights and counters of the servers.
+//
+// It opens no connection and runs no check; it reads no clock and starts no
+// goroutine. What closes the sessions of a server that goes down or into
+// maintenance is its owner, told by Setup.OnChange.
+package balancer
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"imaplb/sticktable"
+)
+
+// Errors of placing a user.
+var (
+	ErrNoServer = errors.New("balancer: no server is usable")
+	ErrFull     = errors.New("balancer: server is at its maxconn")
+	ErrHome     = errors.New("balancer: user lives on this server and may not leave it")
+	ErrMoved    = errors.New("balancer: user was moved to another server")
+)
+
+// ServerSpec is a server as the configuration names it.
+type ServerSpec struct {
+	Name   string
+	Config ServerConfig
+}
+
+// Setup is what a backend is made of.
+type Setup struct {
+	Config  Config
+	Servers []ServerSpec      // in the order of the file
+	Table   *sticktable.Table // nil is none
+
+	// OnChange, if not nil, is called after each change of a server's state or
+	// weight, by the goroutine that made it, with no lock held.
+	OnChange func(Change)
+}
+
+// Backend is a named group of servers with one algorithm. It is shared: any
+// goroutine may call any method.
+type Backend struct {
+	// Immutable.
+	Name string
+	ID   int // unique over frontends and backends
+
+	Counters // of all servers, removed ones too
+
+	pool  atomic.Pointer[pool]
+	state atomic.Pointer[period]
+	robin roundRobin
+
+	mu     sync.Mutex // guards the replacing of pool, of state and of the servers' states
+	nextID int
+}
+
+// pool is the part of a backend that a reload replaces. It is immutable.
+type pool struct {
+	cfg      Config
+	servers  []*Server // in the order of the file
+	byName   map[string]*Server
+	table    *sticktable.Table
+	onChange func(Change)
+}
+
+// NewBackend returns a backend whose servers are up since now and in the state
+// the configuration gives them. Servers are numbered from 1.
+func NewBackend(now time.Time, name string, id int, setup Setup) *Backend {
+	b := &Backend{Name: name, ID: id, nextID: 1}
+	b.pool.Store(&pool{})
+	b.state.Store(&period{running: true, since: now})
+	b.update(now, setup)
+	return b
+}
+
+// Update takes a new configuration and returns the servers that are not in it
+// any more; their sessions go on until the owner ends them. A server whose
+// name stays keeps its identity, number, counters and health, and an admin
+// state that was set at run time. Its weight is the file's again.
+func (b *Backend) Update(now time.Time, setup Setup) (removed []*Server) {
+	removed, changes := b.update(now, setup)
+	for _, c := range changes {
+		b.tell(c)
+	}
+	return removed
+}
+
+func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes []Change) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.pool.Load()
+	p := &pool{cfg: setup.Config, table: setup.Table, onChange: setup.OnChange, byName: map[string]*Server{}}
+	for _, spec := range setup.Servers {
+		s := old.byName[spec.Name]
+		if s == nil {
+			s = newServer(now, b, spec.Name, b.nextID)
+			b.nextID++
+		}
+		before := s.State()
+		s.configure(now, spec.Config)
+		if before.Admin != s.State().Admin {
+			changes = append(changes, Change{Time: now, Server: s, Kind: SetAdmin, Old: before})
+		}
+		p.servers = append(p.servers, s)
+		p.byName[spec.Name] = s
+	}
+	b.pool.Store(p)
+	for _, s := range old.servers {
+		if p.byName[s.Name] == nil {
+			removed = append(removed, s)
+		}
+	}
+	b.refreshLocked(now)
+	return removed, changes
+}
+
+// tell calls the owner; no lock is held.
+func (b *Backend) tell(c Change) {
+	if f := b.pool.Load().onChange; f != nil {
+		c.Active = b.Active()
+		f(c)
+	}
+}
+
+// Config is the configuration in force.
+func (b *Backend) Config() Config { return b.pool.Load().cfg }
+
+// Table is the stick table, nil if there is none.
+func (b *Backend) Table() *sticktable.Table { return b.pool.Load().table }
+
+// Servers are the servers in the order of the file; the slice must not be
+// changed.
+func (b *Backend) Servers() []*Server { return b.pool.Load().servers }
+
+// Server returns the server of that name, nil if there is none.
+func (b *Backend) Server(name string) *Server { return b.pool.Load().byName[name] }
+
+// Active is the number of servers that take new users.
+func (b *Backend) Active() (n int) {
+	for _, s := range b.Servers() {
+		if s.takesNew() {
+			n++
+		}
+	}
+	return n
+}
+
+// Weight is the sum of the weights of the servers that take new users.
+func (b *Backend) Weight() (sum int) {
+	for _, s := range b.Servers() {
+		if s.takesNew() {
+			sum += s.Weight()
+		}
+	}
+	return sum
+}
+
+// Up reports whether some server is up and not in maintenance, since when that
+// is so, and how long none was in all.
+func (b *Backend) Up(now time.Time) (up bool, since time.Time, downtime time.Duration) {
+	p := b.state.Load()
+	return p.running, p.since, p.downtime(now)
+}
+
+// refreshLocked derives the backend's state from its servers'.
+func (b *Backend) refreshLocked(now time.Time) {
+	running := false
+	for _, s := range b.Servers() {
+		running = running || s.state.Load().running()
+	}
+	old := b.state.Load()
+	if running == old.running {
+		return
+	}
+	if !running {
+		b.Chkdown.Add(1)
+	}
+	b.state.Store(old.next(now, running))
+}

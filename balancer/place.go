@@ -1,0 +1,188 @@
+package balancer
+
+import (
+	"time"
+
+	"imaplb/sticktable"
+)
+
+const maxPlaceTry = 16 // the entry may change between looking and assigning
+
+// Placement is one session's place on a server, from the choice to the end of
+// the session. It is owned by the goroutine or event loop of the session. It
+// must not be copied once it has begun.
+type Placement struct {
+	Server *Server
+	Key    string
+	table  *sticktable.Table
+	stamp  sticktable.Stamp // of the assignment this placement made, if it made one
+
+	Sticky bool // the stick table named the server
+	// Elsewhere says that the user had sessions, and so they are on another
+	// server than this one: it went down or into maintenance. They must end.
+	Elsewhere bool
+	phase     phase
+}
+
+type phase uint8
+
+const (
+	placed  phase = iota // a place is reserved, the login is under way
+	begun                // logged in, not counted in the table
+	counted              // logged in and counted there
+	ended
+)
+
+// Place chooses the server for a user and reserves the place of one session
+// there, which the caller gives back with End, whatever becomes of it.
+//
+// A user goes to the server of the entry while the state of that server allows
+// it; if that server is full, the answer is ErrFull, because a user has one
+// home. Everybody else is placed by the algorithm, and the table is told at
+// once, so that a user's simultaneous first logins go to one server.
+func (b *Backend) Place(now time.Time, key string) (Placement, error) {
+	p, err := b.place(now, key, nil)
+	if err != nil {
+		return Placement{}, err
+	}
+	raise(&b.Smax, b.Scur.Add(1))
+	b.placed(now)
+	return p, nil
+}
+
+func (b *Backend) place(now time.Time, key string, except *Server) (Placement, error) {
+	pool := b.pool.Load()
+	for range maxPlaceTry {
+		var seen sticktable.Entry
+		if pool.table != nil {
+			seen, _ = pool.table.Lookup(now, key)
+		}
+		p := Placement{Key: key, table: pool.table}
+		p.Server = pool.byName[seen.Server]
+		p.Sticky = p.Server != nil && p.Server != except && p.Server.keeps(seen.Sessions > 0)
+		if !p.Sticky {
+			p.Server = b.choose(pool, key, except)
+		}
+		if p.Server == nil {
+			return p, pool.why(except)
+		}
+		if !p.Server.take() {
+			if p.Sticky {
+				return p, ErrFull
+			}
+			continue // filled up since it was chosen
+		}
+		p.Elsewhere = !p.Sticky && seen.Sessions > 0
+		if p.settle(now, seen) {
+			p.Server.placed(now)
+			return p, nil
+		}
+		p.Server.Scur.Add(-1)
+	}
+	return Placement{}, ErrFull
+}
+
+func (b *Backend) choose(pool *pool, key string, except *Server) *Server {
+	if pool.cfg.Balance == "roundrobin" {
+		return b.robin.pick(pool.servers, except)
+	}
+	return pickHash(pool.servers, key, except)
+}
+
+// why tells why there was no server to choose.
+func (p *pool) why(except *Server) error {
+	for _, s := range p.servers {
+		if s != except && s.takesNew() && s.full() {
+			return ErrFull
+		}
+	}
+	return ErrNoServer
+}
+
+// settle writes a new assignment into the table; false if somebody was faster.
+func (p *Placement) settle(now time.Time, seen sticktable.Entry) bool {
+	if p.Sticky {
+		return true
+	}
+	if p.table != nil {
+		e, ok := p.table.Assign(now, p.Key, p.Server.Name, seen)
+		if !ok {
+			return false
+		}
+		p.stamp = e.Stamp
+	}
+	p.Server.Lbtot.Add(1)
+	p.Server.Backend.Lbtot.Add(1)
+	return true
+}
+
+// Redispatch moves a placement to another server after connecting to its own
+// has failed for good. p is changed only if it returns nil. The rule of one
+// home decides:
+//
+//   - the table names another server by now: the user goes there;
+//   - the server is down, in maintenance or, for a user without sessions, in
+//     drain: the user is placed anew, as at a new login;
+//   - the assignment is the one this placement made itself, and nobody has a
+//     session: it was never a home, and another server is chosen;
+//   - else ErrHome: the user has sessions there or had them before, other peers
+//     may reach the server, and its checks say that it is up.
+func (b *Backend) Redispatch(now time.Time, p *Placement) error {
+	old := p.Server
+	if p.phase != placed {
+		return ErrHome
+	}
+	if p.table != nil {
+		e, ok := p.table.Lookup(now, p.Key)
+		mine := e.Stamp == p.stamp && e.Sessions == 0
+		if ok && e.Server == old.Name && !mine && old.keeps(e.Sessions > 0) {
+			return ErrHome
+		}
+	}
+	next, err := b.place(now, p.Key, old)
+	if err != nil {
+		return err
+	}
+	old.Scur.Add(-1)
+	old.Wredis.Add(1)
+	b.Wredis.Add(1)
+	*p = next
+	return nil
+}
+
+// Begin is called when the server has accepted the login: the session counts
+// in the stick table from now on. ErrMoved means that the user was given to
+// another server meanwhile; the session must not go on.
+func (p *Placement) Begin(now time.Time) error {
+	p.phase = begun
+	if p.table == nil {
+		return nil
+	}
+	e, ok := p.table.Enter(now, p.Key, p.Server.Name)
+	switch {
+	case ok:
+		p.phase = counted
+	case e.Server != p.Server.Name:
+		p.phase = placed
+		return ErrMoved
+	}
+	return nil
+}
+
+// End gives the place back, when the session has ended or the login has come
+// to nothing. More calls do nothing.
+func (p *Placement) End(now time.Time) {
+	switch p.phase {
+	case ended:
+		return
+	case placed:
+		if !p.stamp.IsZero() {
+			p.table.Withdraw(p.Key, p.stamp)
+		}
+	case counted:
+		p.table.Leave(now, p.Key)
+	}
+	p.phase = ended
+	p.Server.Scur.Add(-1)
+	p.Server.Backend.Scur.Add(-1)
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"imaplb/balancer"
+	"imaplb/conf"
+	"imaplb/frontend"
+	"imaplb/relay"
+	"imaplb/sticktable"
+	"imaplb/upstream"
+)
+
+// firstID is the first id of a proxy; HAProxy's own are from 2 on as well.
+const firstID = 2
+
+// resolveTimeout bounds looking up the names of all servers.
+const resolveTimeout = 10 * time.Second
+
+// plan is everything about a configuration that can fail, done before anything
+// is changed.
+type plan struct {
+	tls     map[string]*tls.Config                 // by frontend
+	targets map[string]map[string]*upstream.Target // by backend and server
+	bound   map[string]map[string]*frontend.Listener
+}
+
+// apply makes a configuration hold: all of it or nothing. It returns what
+// changed in words.
+func (n *node) apply(ctx context.Context, cfg *conf.Config) (string, error) {
+	p, err := n.prepare(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	old := n.parts.Load()
+	next := &parts{conf: cfg, tables: n.updateTables(old, cfg)}
+	n.level.Set(parseLevel(cfg.Global.LogLevel))
+	n.engine.SetLimits(n.limits(cfg))
+	for i := range cfg.Backends {
+		next.backends = append(next.backends, n.updateBackend(now, old, next, &cfg.Backends[i], p))
+	}
+	n.parts.Store(next)
+	n.updateCheckers(next)
+	err = n.updateFrontends(cfg, next, p)
+	n.dropBackends(old, next)
+	return changes(old.conf, cfg), err
+}
+
+// prepare does all that may fail.
+func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err error) {
+	p = &plan{
+		tls: map[string]*tls.Config{}, targets: map[string]map[string]*upstream.Target{},
+		bound: map[string]map[string]*frontend.Listener{},
+	}
+	var faults []error
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	for _, b := range cfg.Backends {
+		p.targets[b.Name] = map[string]*upstream.Target{}
+		for _, s := range b.Servers {
+			t, err := upstream.NewTarget(ctx, &b.Upstream, &s.Upstream, n.socket)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s: backend.%s.server.%s: %w", n.path, b.Name, s.Name, err))
+			}
+			p.targets[b.Name][s.Name] = t
+		}
+	}
+	for _, f := range cfg.Frontends {
+		if f.TLS == "none" {
+			continue
+		}
+		c, err := frontend.LoadTLS(f.Certs)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: frontend.%s: %w", n.path, f.Name, err))
+		}
+		p.tls[f.Name] = c
+	}
+	faults = append(faults, n.bind(ctx, cfg, p)...)
+	if len(faults) > 0 {
+		p.release()
+		return nil, errors.Join(faults...)
+	}
+	return p, nil
+}
+
+// bind opens the sockets that are not open yet.
+func (n *node) bind(ctx context.Context, cfg *conf.Config, p *plan) (faults []error) {
+	have := map[string][]string{}
+	for _, f := range n.parts.Load().conf.Frontends {
+		if n.frontend(f.Name) != nil {
+			have[f.Name] = f.Bind
+		}
+	}
+	for _, f := range cfg.Frontends {
+		p.bound[f.Name] = map[string]*frontend.Listener{}
+		for _, addr := range f.Bind {
+			if slices.Contains(have[f.Name], addr) {
+				continue
+			}
+			l, err := n.engine.Listen(ctx, addr)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s: frontend.%s.bind: %w", n.path, f.Name, err))
+				continue
+			}
+			p.bound[f.Name][addr] = l
+		}
+	}
+	return faults
+}
+
+// release closes what a plan that will not be carried out has opened.
+func (p *plan) release() {
+	for _, byAddr := range p.bound {
+		for _, l := range byAddr {
+			l.Close()
+		}
+	}
+}
+
+func (n *node) frontend(name string) *frontend.Frontend {
+	for _, f := range n.engine.Frontends() {
+		if f.Name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+func (p *parts) table(name string) *sticktable.Table {
+	for _, t := range p.tables {
+		if t.Name() == name {
+			return t
+		}
+	}
+	return nil
+}
+
+func (p *parts) backend(name string) *backend {
+	for _, b := range p.backends {
+		if b.Name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// updateTables keeps the tables that stay, with their entries.
+func (n *node) updateTables(old *parts, cfg *conf.Config) (tables []*sticktable.Table) {
+	for _, c := range cfg.StickTables {
+		t := old.table(c.Name)
+		if t == nil {
+			t = sticktable.New(c.Name, c.Config, n.host)
+			if n.stateDir != "" {
+				loadTable(n.log, n.stateDir, t)
+			}
+		}
+		t.SetLimits(c.Config)
+		tables = append(tables, t)
+	}
+	slices.SortFunc(tables, func(a, b *sticktable.Table) int { return strings.Compare(a.Name(), b.Name()) })
+	return tables
+}
+
+func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend, p *plan) *backend {
+	setup := balancer.Setup{Config: cfg.Balancer, Table: next.table(cfg.Balancer.StickTable), OnChange: n.serverChanged}
+	for _, s := range cfg.Servers {
+		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Config: s.Balancer})
+	}
+	kind := "user"
+	if t := cfg.Balancer.StickTable; t != "" {
+		kind = next.conf.StickTable(t).Key
+	}
+	targets := func(b *balancer.Backend) map[*balancer.Server]*upstream.Target {
+		m := map[*balancer.Server]*upstream.Target{}
+		for name, t := range p.targets[cfg.Name] {
+			m[b.Server(name)] = t
+		}
+		return m
+	}
+	b := old.backend(cfg.Name)
+	if b == nil {
+		bal := balancer.NewBackend(now, cfg.Name, n.id(), setup)
+		return &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer, kind), cfg}
+	}
+	for _, s := range b.Update(now, setup) {
+		n.engine.CloseServer(s, relay.ServerDown, next.conf.Global.ShutdownSpread)
+	}
+	b.SetTargets(targets(b.Backend.Backend), cfg.Upstream.TimeoutServer, kind)
+	return &backend{b.Backend, cfg}
+}
+
+// dropBackends ends the sessions of backends that left the configuration.
+func (n *node) dropBackends(old, next *parts) {
+	for _, b := range old.backends {
+		if next.backend(b.Name) != nil {
+			continue
+		}
+		for _, s := range b.Servers() {
+			n.engine.CloseServer(s, relay.ServerDown, next.conf.Global.ShutdownSpread)
+		}
+	}
+}
+
+func (n *node) id() int {
+	n.nextID++
+	return n.nextID - 1
+}
+
+// updateFrontends changes, opens and closes frontends. Sessions of a frontend
+// that is closed live on.
+func (n *node) updateFrontends(cfg *conf.Config, next *parts, p *plan) error {
+	var faults []error
+	keep := map[string]bool{}
+	for _, c := range cfg.Frontends {
+		keep[c.Name] = true
+		s := frontend.Settings{Config: c.Config, TLS: p.tls[c.Name], Backend: next.backend(c.Backend).Backend}
+		f := n.frontend(c.Name)
+		if f == nil {
+			f = n.engine.Add(c.Name, n.id(), s)
+		} else {
+			f.Update(s)
+		}
+		for _, addr := range f.KeepListeners(c.Bind) {
+			if err := f.AddListener(addr, p.bound[c.Name][addr]); err != nil {
+				faults = append(faults, fmt.Errorf("frontend.%s.bind: %w", c.Name, err))
+			}
+		}
+	}
+	for _, f := range n.engine.Frontends() {
+		if !keep[f.Name] {
+			f.KeepListeners(nil)
+			n.engine.Remove(f)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// sourceAddr is the local address of checks, nil for the kernel's choice.
+func sourceAddr(t *upstream.Target) net.Addr {
+	if !t.Source().IsValid() {
+		return nil
+	}
+	return &net.TCPAddr{IP: t.Source().AsSlice()}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"imaplb/balancer"
+	"imaplb/health"
+	"imaplb/relay"
+)
+
+// checkKey names a server over all backends.
+type checkKey struct{ backend, server string }
+
+// updateCheckers starts, changes and stops the checks so that each server has
+// its own.
+func (n *node) updateCheckers(p *parts) {
+	wanted := map[checkKey]bool{}
+	for _, b := range p.backends {
+		servers := b.Servers()
+		for i, s := range servers {
+			key := checkKey{b.Name, s.Name}
+			if b.conf.Check.Kind == "none" {
+				continue
+			}
+			wanted[key] = true
+			n.updateChecker(key, b, s, i, len(servers))
+		}
+	}
+	n.eachChecker(func(key checkKey, c *health.Checker) {
+		if !wanted[key] {
+			n.checkers.Delete(key)
+			c.Stop()
+		}
+	})
+}
+
+func (n *node) eachChecker(f func(checkKey, *health.Checker)) {
+	n.checkers.Range(func(k, v any) bool {
+		f(k.(checkKey), v.(*health.Checker))
+		return true
+	})
+}
+
+// checker is the checker of a server, nil if it is not checked.
+func (n *node) checker(key checkKey) *health.Checker {
+	c, _ := n.checkers.Load(key)
+	checker, _ := c.(*health.Checker)
+	return checker
+}
+
+func (n *node) updateChecker(key checkKey, b *backend, s *balancer.Server, i, of int) {
+	t := b.Target(s)
+	network, addr := "tcp", t.Addr.String()
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	probe := health.Connect(network, addr, sourceAddr(t))
+	if c := n.checker(key); c != nil {
+		c.Update(b.conf.Check, probe)
+		c.Pause(s.State().Admin == balancer.Maint)
+		return
+	}
+	s.SetHealth(time.Now(), healthOf(health.Result{Check: "INI", Status: health.NewStatus(b.conf.Check.Rise, b.conf.Check.Fall)}))
+	c := health.New(b.conf.Check, probe, func(r health.Result) { s.SetHealth(r.Time, healthOf(r)) })
+	c.Pause(s.State().Admin == balancer.Maint)
+	c.Start(health.Spread(b.conf.Check.Inter, i, of))
+	n.checkers.Store(key, c)
+}
+
+func healthOf(r health.Result) balancer.Health {
+	return balancer.Health{
+		Up: r.Status.Up(), Text: r.Status.String(), Check: r.Check, Desc: r.Desc, Duration: r.Duration,
+		Failed: r.Failed, Rise: r.Status.Rise, Fall: r.Status.Fall, Count: r.Status.Count,
+	}
+}
+
+func (n *node) stopCheckers() {
+	n.eachChecker(func(_ checkKey, c *health.Checker) { c.Stop() })
+}
+
+// serverChanged logs a change and ends the sessions that must not go on: a
+// user has one home, and the next login finds a new one.
+func (n *node) serverChanged(c balancer.Change) {
+	s, state := c.Server, c.Server.State()
+	attrs := []any{
+		"be", s.Backend.Name, "srv", s.Name, "state", state.Text(), "weight", s.Weight(),
+		"active", c.Active, "sessions", s.Scur.Load(),
+	}
+	switch c.Kind {
+	case balancer.WentUp:
+		n.log.Info("server is UP", append(attrs, "check", state.Health.Check)...)
+	case balancer.WentDown:
+		n.log.Warn("server is DOWN", append(attrs, "check", state.Health.Check, "desc", state.Health.Desc)...)
+	case balancer.SetAdmin:
+		n.log.Info("server admin state changed", append(attrs, "admin", state.Admin.String(), "was", c.Old.Admin.String())...)
+		n.pauseCheck(s, state.Admin == balancer.Maint)
+	case balancer.SetWeight:
+		n.log.Info("server weight changed", attrs...)
+	}
+	if !state.Health.Up || state.Admin == balancer.Maint {
+		if c.Kind == balancer.WentDown || c.Kind == balancer.SetAdmin && c.Old.Admin != balancer.Maint {
+			n.engine.CloseServer(s, relay.ServerDown, n.parts.Load().conf.Global.ShutdownSpread)
+		}
+	}
+	if c.Active == 0 {
+		n.log.Error("backend has no server available", "be", s.Backend.Name)
+	}
+}
+
+// pauseCheck stops or resumes the checks of a server.
+func (n *node) pauseCheck(s *balancer.Server, pause bool) {
+	if c := n.checker(checkKey{s.Backend.Name, s.Name}); c != nil {
+		c.Pause(pause)
+	}
+}
+
+// sortedKeys are the keys of both maps, each once.
+func sortedKeys(a, b map[string]any) []string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return slices.Sorted(maps.Keys(all))
+}

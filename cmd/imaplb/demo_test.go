@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+	"github.com/emersion/go-sasl"
+)
+
+// login logs in, looks into the mailbox and logs out.
+func login(t *testing.T, c *imapclient.Client, err error, how func(*imapclient.Client) error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // logged out before
+	if err := how(c); err != nil {
+		t.Fatalf("login: %v", err)
+	}
+	inbox, err := c.Select("INBOX", nil).Wait()
+	if err != nil || inbox.NumMessages != 3 {
+		t.Fatalf("inbox %+v, %v; want 3 messages", inbox, err)
+	}
+	body := &imap.FetchItemBodySection{}
+	messages, err := c.Fetch(imap.SeqSetNum(1), &imap.FetchOptions{BodySection: []*imap.FetchItemBodySection{body}}).Collect()
+	if err != nil || len(messages) != 1 || !strings.Contains(string(messages[0].FindBodySection(body)), "\r\nSubject: You are on ") {
+		t.Errorf("message %v, %v", messages, err)
+	}
+	if err := c.Logout().Wait(); err != nil {
+		t.Errorf("logout: %v", err)
+	}
+}
+
+func byLogin(user, pass string) func(*imapclient.Client) error {
+	return func(c *imapclient.Client) error { return c.Login(user, pass).Wait() }
+}
+
+func byPlain(user, pass string) func(*imapclient.Client) error {
+	return func(c *imapclient.Client) error { return c.Authenticate(sasl.NewPlainClient("", user, pass)) }
+}
+
+func TestDemoServersTakeTheirUsers(t *testing.T) {
+	servers, err := startDemoServers("mail1", "mail2")
+	defer stopDemoServers(servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range servers {
+		for _, user := range demoUsers {
+			c, err := imapclient.DialInsecure(s.Addr, nil)
+			login(t, c, err, byLogin(user, demoPassword))
+			c, err = imapclient.DialInsecure(s.Addr, nil)
+			login(t, c, err, byPlain(user, demoPassword))
+		}
+		c, err := imapclient.DialInsecure(s.Addr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Login(demoUsers[0], "wrong").Wait() == nil {
+			t.Error("a wrong password was accepted")
+		}
+		_ = c.Close()
+	}
+}
+
+func TestDemoPortGivesWay(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := ln.Addr().(*net.TCPAddr).Port
+	if got, err := choosePort(busy); err != nil || got == busy || got == 0 {
+		t.Errorf("port %d is taken: got %d, %v", busy, got, err)
+	}
+	_ = ln.Close()
+	if got, err := choosePort(busy); err != nil || got != busy {
+		t.Errorf("port %d is free: got %d, %v", busy, got, err)
+	}
+}
+
+// demoRun is a demo that runs.
+type demoRun struct {
+	imaps, imap, dir string
+	lines            *bufio.Scanner
+	cancel           context.CancelFunc
+	result           chan error
+}
+
+// startDemo runs a demo until its listeners are open.
+func startDemo(t *testing.T) *demoRun {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	r, w := io.Pipe()
+	d := &demoRun{lines: bufio.NewScanner(r), cancel: cancel, result: make(chan error, 1)}
+	go d.run(ctx, w)
+	patterns := map[*string]*regexp.Regexp{
+		&d.imaps: regexp.MustCompile(`IMAP with TLS +(127\.0\.0\.1:\d+)`),
+		&d.imap:  regexp.MustCompile(`IMAP with STARTTLS +(127\.0\.0\.1:\d+)`),
+		&d.dir:   regexp.MustCompile(`ctl -s (.+)/imaplb\.sock 'show table users'$`),
+	}
+	for open := 0; open < 2; {
+		line, ok := d.next()
+		if !ok {
+			t.Fatalf("the demo ended: %v", <-d.result)
+		}
+		for found, pattern := range patterns {
+			if m := pattern.FindStringSubmatch(line); m != nil {
+				*found = m[1]
+			}
+		}
+		if strings.Contains(line, `msg="frontend open"`) {
+			open++
+		}
+	}
+	return d
+}
+
+func (d *demoRun) run(ctx context.Context, w *io.PipeWriter) {
+	d.result <- runDemo(ctx, w)
+	_ = w.Close() // of a pipe
+}
+
+// next is the next line the demo prints.
+func (d *demoRun) next() (line string, ok bool) {
+	ok = d.lines.Scan()
+	return d.lines.Text(), ok
+}
+
+// rest is what the demo prints until it has ended.
+func (d *demoRun) rest() string {
+	var b strings.Builder
+	for line, ok := d.next(); ok; line, ok = d.next() {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+func TestDemo(t *testing.T) {
+	d := startDemo(t)
+	pem, err := os.ReadFile(filepath.Join(d.dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	opts := &imapclient.Options{TLSConfig: &tls.Config{RootCAs: roots, ServerName: "localhost"}}
+	text := make(chan string)
+	go func() { text <- d.rest() }()
+
+	c, err := imapclient.DialTLS(d.imaps, opts)
+	login(t, c, err, byLogin("demo1", demoPassword))
+	c, err = imapclient.DialStartTLS(d.imap, opts)
+	login(t, c, err, byPlain("demo2", demoPassword))
+	got := cli("", "ctl", "-s", filepath.Join(d.dir, "imaplb.sock"), "show table users")
+	if got.code != exitOK || !strings.Contains(got.out, "key=demo1 ") || !strings.Contains(got.out, "key=demo2 ") {
+		t.Errorf("show table users: %+v", got)
+	}
+
+	d.cancel()
+	if err := <-d.result; err != nil {
+		t.Errorf("the demo ended with %v", err)
+	}
+	log := <-text
+	for _, what := range []string{"session begin", "session end"} {
+		for _, user := range []string{"demo1", "demo2"} {
+			if !regexp.MustCompile(what + `".* user=` + user + ` `).MatchString(log) {
+				t.Errorf("no line %q of %s in:\n%s", what, user, log)
+			}
+		}
+	}
+	if _, err := os.Stat(d.dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", d.dir, err)
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"imaplb/conf"
+	"imaplb/frontend"
+	"imaplb/loop"
+	"imaplb/stats"
+	"imaplb/sticktable"
+)
+
+// node is the running process: the only place where the parts are joined.
+type node struct {
+	// Fixed at start.
+	path     string
+	start    time.Time
+	host     string
+	stateDir string
+	log      *slog.Logger
+	level    *slog.LevelVar
+	logs     *logWriter
+	engine   *frontend.Engine
+	socket   *loop.SocketConfig
+
+	stopping atomic.Bool
+	parts    atomic.Pointer[parts]
+
+	checkers sync.Map // checkKey → *health.Checker
+
+	mu     sync.Mutex // held by a reload; guards nextID
+	nextID int
+}
+
+// parts are what a reload replaces. Immutable.
+type parts struct {
+	conf     *conf.Config
+	tables   []*sticktable.Table // sorted by name
+	backends []*backend          // in the order of the file
+}
+
+// backend is a backend with what the other parts need to know of it.
+type backend struct {
+	*frontend.Backend
+	conf *conf.Backend
+}
+
+// Socket options of every connection. A silent connection is probed after two
+// minutes and given up three probes later; sent bytes may stay unacknowledged
+// for as long.
+func socketConfig() *loop.SocketConfig {
+	return &loop.SocketConfig{
+		KeepAliveIdle: 2 * time.Minute, KeepAliveInterval: 20 * time.Second, UserTimeout: 3 * time.Minute,
+	}
+}
+
+// runNode runs the balancer with the configuration at path until a signal or
+// the context ends it. The log goes to out.
+func runNode(ctx context.Context, path string, out io.Writer) error {
+	cfg, err := conf.Load(path)
+	if err != nil {
+		return err
+	}
+	n, err := newNode(path, cfg, out)
+	if err != nil {
+		return err
+	}
+	defer n.logs.Close()
+	for _, w := range cfg.Warnings {
+		n.log.Warn("configuration", "warning", w.String())
+	}
+	n.engine.Start()
+	defer n.engine.Stop()
+	if err := n.boot(ctx, cfg); err != nil {
+		return err
+	}
+	return n.run(ctx, cfg)
+}
+
+func newNode(path string, cfg *conf.Config, out io.Writer) (*node, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("host name: %w", err)
+	}
+	n := &node{
+		path: path, start: time.Now(), host: host, stateDir: cfg.Global.StateDir,
+		level: new(slog.LevelVar), logs: newLogWriter(out), socket: socketConfig(),
+		nextID: firstID,
+	}
+	n.level.Set(parseLevel(cfg.Global.LogLevel))
+	n.log = newLogger(n.logs, cfg.Global.LogFormat, n.level)
+	threads := cfg.Global.Threads
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	// Ids must differ from those of an earlier run: they meet in the servers' logs.
+	name := strconv.FormatInt(n.start.UnixMilli(), 36)
+	if n.engine, err = frontend.New(n.log, threads, n.socket, name, n.limits(cfg)); err != nil {
+		n.logs.Close()
+		return nil, err
+	}
+	n.parts.Store(&parts{conf: cfg})
+	return n, nil
+}
+
+// boot brings everything up in order: tables, backends, listeners.
+func (n *node) boot(ctx context.Context, cfg *conf.Config) error {
+	if n.stateDir != "" {
+		if err := os.MkdirAll(n.stateDir, 0o700); err != nil {
+			return fmt.Errorf("state_dir: %w", err)
+		}
+	}
+	if _, err := n.apply(ctx, cfg); err != nil {
+		return err
+	}
+	n.log.Info("started", "version", Version, "pid", os.Getpid(), "threads", n.engine.Threads(),
+		"maxconn", n.maxconn(), "config", n.path)
+	for _, f := range n.engine.Frontends() {
+		n.log.Info("frontend open", "fe", f.Name, "bind", f.Addrs())
+	}
+	return nil
+}
+
+// run serves until it is told to stop.
+func (n *node) run(ctx context.Context, cfg *conf.Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go n.engine.RotateTickets(ctx) // ends with ctx; holds nothing that has to be waited for
+	stop, done := make(chan struct{}), make(chan struct{})
+	go n.keepTables(stop, done)
+	defer func() { close(stop); <-done }()
+	defer n.stopCheckers()
+	if cfg.Stats.Socket != "" {
+		socket, err := stats.New(cfg.Stats, n, n.log)
+		if err != nil {
+			return err
+		}
+		go n.serveStats(socket)
+		defer closeStats(socket)
+	}
+	n.handleSignals(ctx)
+	return nil
+}
+
+func (n *node) serveStats(s *stats.Server) {
+	if err := s.Serve(); err != nil {
+		n.log.Error("runtime socket ended", "err", err)
+	}
+}
+
+// closeStats lets commands under way finish.
+func closeStats(s *stats.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.Close(ctx) // a client that was cut off is no error of ours
+}
+
+// limits derives the engine's bounds from the configuration.
+func (n *node) limits(cfg *conf.Config) frontend.Limits {
+	return frontend.Limits{
+		Maxconn: cfg.Global.Maxconn, HardMaxconn: cfg.HardMaxconn(descriptors()),
+		LoginTimeout: cfg.Global.LoginTimeout, HandshakeTimeout: cfg.Global.HandshakeTimeout,
+		MaxHandshakes: cfg.Global.MaxHandshakes, LogBegin: cfg.Global.LogSessions == "both",
+	}
+}
+
+// descriptors is how many this process may have.
+func descriptors() int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 1024 // what Linux gives to everybody
+	}
+	return int(min(r.Cur, 1<<31))
+}
+
+// maxconn is the limit in force.
+func (n *node) maxconn() int {
+	l := n.engine.Limits()
+	if l.Maxconn > 0 {
+		return min(l.Maxconn, l.HardMaxconn)
+	}
+	return l.HardMaxconn
+}
+
+// Tables are the stick tables, sorted by name.
+func (n *node) Tables() []*sticktable.Table { return n.parts.Load().tables }

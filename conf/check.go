@@ -1,0 +1,197 @@
+package conf
+
+import (
+	"strconv"
+	"time"
+)
+
+// host is what a configuration is judged by besides its own text.
+type host struct {
+	now         time.Time // for the dates of certificates
+	descriptors int       // RLIMIT_NOFILE
+}
+
+// check judges what one value alone cannot tell, after imply.
+func (r *report) check(c *Config, h host) {
+	if len(c.Frontends) == 0 {
+		r.fault("frontend", "no [frontend.NAME] section: there is nothing to listen on")
+	}
+	r.checkStats(c)
+	r.checkBinds(c)
+	for i := range c.Frontends {
+		r.checkFrontend(c, &c.Frontends[i], h)
+	}
+	for i := range c.Backends {
+		r.checkBackend(c, &c.Backends[i])
+	}
+	r.checkMaxconn(c, h)
+	r.checkUnused(c)
+}
+
+// checkStats judges the runtime socket.
+func (r *report) checkStats(c *Config) {
+	if _, err := strconv.ParseUint(c.Stats.SocketMode, 8, 9); err != nil {
+		r.fault("stats.socket_mode", `bad permissions %q: write them in octal, such as "0660"`, c.Stats.SocketMode)
+	}
+	if c.Stats.Socket != "" {
+		if err := checkUnixPath(c.Stats.Socket); err != nil {
+			r.fault("stats.socket", "%s", err)
+		}
+	}
+}
+
+// taken is an address something listens on already.
+type taken struct {
+	bind
+	path string
+}
+
+// checkBinds finds addresses that are no addresses, and those that bind(2)
+// would refuse because of another.
+func (r *report) checkBinds(c *Config) {
+	var all []taken
+	if c.Stats.Socket != "" {
+		all = append(all, taken{bind{unix: c.Stats.Socket}, "stats.socket"})
+	}
+	for _, f := range c.Frontends {
+		path := keyPath(keyPath("frontend", f.Name), "bind")
+		if len(f.Bind) == 0 {
+			r.fault(path, `no address to listen on: write bind = ["0.0.0.0:993"] or the like`)
+		}
+		for i, s := range f.Bind {
+			all = r.checkBind(all, indexPath(path, i), s)
+		}
+	}
+}
+
+// checkBind judges one address against those before it, and adds it.
+func (r *report) checkBind(all []taken, path, s string) []taken {
+	b, err := parseBind(s)
+	if err != nil {
+		r.fault(path, "%s", err)
+		return all
+	}
+	for _, other := range all {
+		if b.overlaps(other.bind) {
+			r.fault(path, "%q is taken by %s already", s, other.path)
+			return all
+		}
+	}
+	return append(all, taken{b, path})
+}
+
+// checkFrontend judges a frontend but for its addresses.
+func (r *report) checkFrontend(c *Config, f *Frontend, h host) {
+	path := keyPath("frontend", f.Name)
+	certs := keyPath(path, "certs")
+	switch {
+	case f.TLS == "none" && len(f.Certs) > 0:
+		r.fault(keyPath(path, "tls"), `%q, but there are certs: write "implicit" or "starttls", or leave it out`, f.TLS)
+	case f.TLS != "none" && len(f.Certs) == 0:
+		r.fault(certs, `no certificate, but tls = %q: write certs = [{ cert = "fullchain.pem", key = "privkey.pem" }]`, f.TLS)
+	}
+	for i, cert := range f.Certs {
+		r.checkCert(indexPath(certs, i), cert, h.now)
+	}
+	if c.Global.Maxconn > 0 && f.Maxconn > c.Global.Maxconn {
+		r.fault(keyPath(path, "maxconn"), "%d is more than the %d of global.maxconn", f.Maxconn, c.Global.Maxconn)
+	}
+	r.checkReference(c, f, keyPath(path, "backend"))
+}
+
+// checkReference judges the backend a frontend names.
+func (r *report) checkReference(c *Config, f *Frontend, path string) {
+	if c.Backend(f.Backend) != nil || r.faulty["backend"] {
+		return
+	}
+	if f.Backend == "" {
+		r.fault(path, "no backend: name the [backend.NAME] that has the servers")
+		return
+	}
+	names := make([]string, len(c.Backends))
+	for i, b := range c.Backends {
+		names[i] = b.Name
+	}
+	hint, _ := didYouMean(f.Backend, names)
+	r.fault(path, "no backend %q%s", f.Backend, hint)
+}
+
+// checkBackend judges a backend and its servers.
+func (r *report) checkBackend(c *Config, b *Backend) {
+	path := keyPath("backend", b.Name)
+	if name := b.Balancer.StickTable; name != "" && c.StickTable(name) == nil && !r.faulty["stick_table"] {
+		names := []string{defaultTable}
+		for _, t := range c.StickTables {
+			names = append(names, t.Name)
+		}
+		hint, _ := didYouMean(name, names)
+		r.fault(keyPath(path, "stick_table"), "no stick table %q%s", name, hint)
+	}
+	if len(b.Servers) == 0 {
+		r.fault(keyPath(path, "server"), "no server: write at least one [%s.server.NAME] with an addr", path)
+	}
+	seen := map[string]string{}
+	for _, s := range b.Servers {
+		at := keyPath(keyPath(path, "server"), s.Name)
+		r.checkServer(at, s, seen)
+	}
+}
+
+// checkServer judges a server; seen has the servers of the addresses before.
+func (r *report) checkServer(path string, s Server, seen map[string]string) {
+	u, addr := s.Upstream, keyPath(path, "addr")
+	if u.Addr == "" {
+		r.fault(addr, `no address: write addr = "host:143" or "unix:/path"`)
+		return
+	}
+	canonical, err := checkServerAddr(u.Addr)
+	if err != nil {
+		r.fault(addr, "%s", err)
+		return
+	}
+	if other := seen[canonical]; other != "" {
+		r.fault(addr, "%q is the address of server %q already: one user could be on both at once", u.Addr, other)
+	} else {
+		seen[canonical] = s.Name
+	}
+	r.checkSource(keyPath(path, "source"), u)
+	r.checkServerTLS(path, u)
+}
+
+// checkMaxconn compares the limits with the descriptors of the process.
+func (r *report) checkMaxconn(c *Config, h host) {
+	most := c.HardMaxconn(h.descriptors)
+	if most < 1 {
+		r.fault("global.maxconn", "RLIMIT_NOFILE of %d descriptors leaves no connection: raise it (LimitNOFILE in systemd, ulimit -n in a shell)", h.descriptors)
+		return
+	}
+	const text = "%d connections are more than RLIMIT_NOFILE allows: %d descriptors are enough for %d (LimitNOFILE in systemd, ulimit -n in a shell)"
+	if c.Global.Maxconn > most {
+		r.fault("global.maxconn", text, c.Global.Maxconn, h.descriptors, most)
+		return
+	}
+	for _, f := range c.Frontends {
+		if f.Maxconn > most {
+			r.fault(keyPath(keyPath("frontend", f.Name), "maxconn"), text, f.Maxconn, h.descriptors, most)
+		}
+	}
+}
+
+// checkUnused warns of what nothing refers to.
+func (r *report) checkUnused(c *Config) {
+	backends, tables := map[string]bool{}, map[string]bool{}
+	for _, f := range c.Frontends {
+		backends[f.Backend] = true
+	}
+	for _, b := range c.Backends {
+		tables[b.Balancer.StickTable] = true
+		if !backends[b.Name] {
+			r.warn(keyPath("backend", b.Name), "no frontend uses this backend")
+		}
+	}
+	for _, t := range c.StickTables {
+		if !tables[t.Name] {
+			r.warn(keyPath("stick_table", t.Name), "no backend uses this stick table")
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package frontend
+
+import "time"
+
+// Config is one [frontend.NAME] section.
+type Config struct {
+	Bind          []string      `toml:"bind"`           // "ip:port", "[ip6]:port", ":port" or "unix:/path"; at least one
+	Mode          string        `toml:"mode"`           // "imap"
+	TLS           string        `toml:"tls"`            // "none", "starttls" or "implicit"; default "implicit" if certs are given, else "none"
+	Certs         []Cert        `toml:"certs"`          // chosen by SNI; the first is the default
+	RequireTLS    bool          `toml:"require_tls"`    // with starttls: no login before it; default true
+	Maxconn       int           `toml:"maxconn"`        // connections at once; 0 is no limit but the global one
+	Backend       string        `toml:"backend"`        // name of the backend; required
+	TimeoutClient time.Duration `toml:"timeout_client"` // silence of the client after login; default 31m
+}
+
+// Cert is a certificate chain with its key, both PEM files. A relative path is
+// relative to the configuration file.
+type Cert struct {
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+// DefaultConfig is what a frontend has where the file is silent.
+func DefaultConfig() Config {
+	return Config{Mode: "imap", RequireTLS: true, TimeoutClient: 31 * time.Minute}
+}

@@ -1,0 +1,265 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"imaplb/auth"
+	"imaplb/balancer"
+	"imaplb/loop"
+	"imaplb/session"
+	"imaplb/sticktable"
+	"imaplb/upstream"
+)
+
+// retryAfter is the pause before a server that did not answer a connect is
+// tried again, HAProxy's.
+const retryAfter = time.Second
+
+// login is a login under way: from the client's command to the server's
+// answer, over all attempts. Owned by the loop of its connection.
+type login struct {
+	p       *prelogin
+	be      *Backend
+	req     upstream.Request
+	user    string // normalised
+	key     string // of the stick table
+	place   balancer.Placement
+	attempt *upstream.Attempt
+	begun   time.Time
+	retries int
+	started bool
+	moved   bool // redispatched once
+}
+
+// Login notes what the client wants; it is begun behind the session machine's
+// call. It implements session.Effects.
+func (p *prelogin) Login(l *session.Login) {
+	p.login = &login{p: p, be: p.c.fe.set.Load().Backend}
+	r := &p.login.req
+	r.Credentials, r.ID, r.TTL = l.Credentials, l.ID, l.TTL
+}
+
+// start places the user and begins the first attempt.
+func (l *login) start() {
+	p, now := l.p, time.Now()
+	l.started, l.begun = true, now
+	c := p.c
+	for _, n := range p.counters() {
+		n.SessTot.Add(1)
+		n.SessRate.Add(now, 1)
+	}
+	r := &l.req
+	r.SessionID, r.ClientAddr, r.ServerName, r.TLS = c.name(), c.src, p.sni, c.tls != 0
+	if r.LocalAddr = p.ln.AddrPort(); r.LocalAddr.IsValid() && r.LocalAddr.Addr().IsUnspecified() {
+		r.LocalAddr = c.cli.LocalAddr()
+	}
+	l.user = auth.NormalizeUser(r.User)
+	l.key = sticktable.KeyOf(l.be.settings.Load().keyKind, l.user)
+	l.placeUser(now)
+}
+
+// placeUser asks the balancer for a server and begins the attempt.
+func (l *login) placeUser(now time.Time) {
+	var err error
+	if l.place, err = l.be.Place(now, l.key); err != nil {
+		l.refuse(now, err)
+		return
+	}
+	l.try()
+}
+
+// refuse answers a login for which there is no server.
+func (l *login) refuse(now time.Time, err error) {
+	for _, n := range l.p.counters() {
+		n.Denied.Add(1)
+	}
+	reason, kind := "no_server", session.Unavailable
+	if errors.Is(err, balancer.ErrFull) {
+		reason = "server_full"
+	}
+	l.logFailed(reason, "SC", nil)
+	l.failed(now, session.Failure{Kind: kind})
+}
+
+// try begins one attempt at the placed server.
+func (l *login) try() {
+	c := l.p.c
+	target := l.be.Target(l.place.Server)
+	if target == nil { // it left the configuration this moment
+		now := time.Now()
+		l.place.End(now)
+		l.refuse(now, balancer.ErrNoServer)
+		return
+	}
+	l.count(func(n *balancer.Counters) { n.Connect.Add(1) })
+	l.attempt = upstream.Start(c.w().loop, target, &l.req, c.fe.e.slots, l)
+}
+
+// count adds to the counters of the server and its backend.
+func (l *login) count(f func(*balancer.Counters)) {
+	f(&l.place.Server.Counters)
+	f(&l.place.Server.Backend.Counters)
+}
+
+// LoginDone takes the outcome of an attempt. It implements upstream.Done.
+func (l *login) LoginDone(_ *upstream.Attempt, r *upstream.Result) {
+	now := time.Now()
+	l.attempt = nil
+	l.note(r)
+	switch {
+	case r.Outcome == upstream.OK:
+		l.accepted(now, r)
+	case r.Outcome.Retry() && l.again(now):
+	default:
+		l.place.End(now)
+		l.logFailed(r.Outcome.String(), r.Outcome.Termination(), r)
+		l.failed(now, failureOf(r))
+	}
+}
+
+// note counts an outcome.
+func (l *login) note(r *upstream.Result) {
+	l.count(func(n *balancer.Counters) {
+		n.Ctime.Add(r.Connect)
+		switch r.Outcome {
+		case upstream.OK:
+			n.AuthOK.Add(1)
+		case upstream.AuthFailed, upstream.Refused:
+			n.AuthFail.Add(1)
+		case upstream.Temporary:
+			n.AuthTemp.Add(1)
+		case upstream.Limit:
+			n.AuthLimit.Add(1)
+		case upstream.LoginTimeout:
+			n.LoginTimeout.Add(1)
+		case upstream.ConnectRefused, upstream.ConnectTimeout, upstream.TLSFailed, upstream.LocalFailure:
+			n.Econ.Add(1)
+		case upstream.Protocol, upstream.Lost, upstream.Looping:
+			n.LoginProto.Add(1)
+			n.Eresp.Add(1)
+		}
+	})
+}
+
+// failureOf is what the client is told of an outcome.
+func failureOf(r *upstream.Result) session.Failure {
+	switch r.Outcome {
+	case upstream.AuthFailed:
+		return session.Failure{Kind: session.AuthFailed}
+	case upstream.Refused:
+		return session.Forward(r.Code, r.Text)
+	case upstream.Limit:
+		return session.Failure{Kind: session.Limit}
+	case upstream.Looping, upstream.TLSFailed:
+		return session.Failure{Kind: session.ConfigError}
+	}
+	return session.Failure{Kind: session.Unavailable}
+}
+
+// again arranges for another attempt: at the same server while there are
+// retries, then at another one if the rule of one home allows it.
+func (l *login) again(now time.Time) bool {
+	cfg := l.be.Config()
+	if l.retries < cfg.Retries {
+		l.retries++
+		l.count(func(n *balancer.Counters) { n.Wretr.Add(1) })
+		l.p.timerAt(now.Add(retryAfter))
+		return true
+	}
+	if l.moved || l.be.Redispatch(now, &l.place) != nil {
+		return false
+	}
+	l.moved, l.retries = true, 0
+	l.try()
+	return true
+}
+
+// expired is the end of the pause before a retry. If the server was found down
+// meanwhile, the user need not wait for it.
+func (l *login) expired(now time.Time) {
+	if l.attempt != nil {
+		return
+	}
+	state := l.place.Server.State()
+	away := !state.Health.Up || state.Admin == balancer.Maint
+	if away && !l.moved && l.be.Redispatch(now, &l.place) == nil {
+		l.moved, l.retries = true, 0
+	}
+	l.try()
+}
+
+// failed tells the client and lets the connection go on.
+func (l *login) failed(now time.Time, f session.Failure) {
+	p := l.p
+	p.login = nil
+	p.s.LoginFailed(now, f)
+	p.goOn()
+}
+
+// cancel ends a login whose client has left.
+func (l *login) cancel(now time.Time) {
+	if l.attempt != nil {
+		l.attempt.Cancel()
+		l.attempt = nil
+	}
+	if l.place.Server != nil {
+		l.place.End(now)
+	}
+	l.p.login = nil
+}
+
+// accepted hands the connection over to the relay.
+func (l *login) accepted(now time.Time, r *upstream.Result) {
+	p, c := l.p, l.p.c
+	if err := l.place.Begin(now); err != nil {
+		// Moved between the choice and the login: this server is not home any
+		// more. The next attempt asks again.
+		r.Conn.Close()
+		l.place.End(now)
+		if l.retries++; l.retries > l.be.Config().Retries {
+			l.refuse(now, balancer.ErrNoServer)
+			return
+		}
+		l.placeUser(now)
+		return
+	}
+	toClient := p.s.AppendLoginOK(nil, r.Untagged, r.Caps, r.Text)
+	toClient = append(toClient, r.Rest...)
+	p.done()
+	c.pre, c.place, c.user = nil, l.place, l.user
+	c.w().link(c)
+	c.logBegin()
+	if l.place.Elsewhere {
+		c.fe.e.closeElsewhere(l.place.Key, l.place.Server)
+	}
+	c.pair.Start(c.cli, r.Conn, &c.fe.set.Load().timeouts, c, toClient, p.in)
+}
+
+// logFailed writes a line for a login that came to nothing; fail2ban and
+// administrators read it.
+func (l *login) logFailed(reason, state string, r *upstream.Result) {
+	c := l.p.c
+	attrs := make([]slog.Attr, 0, 14)
+	attrs = append(attrs, slog.String("sess", c.name()), slog.String("fe", c.fe.Name), slog.String("be", l.be.Name))
+	if l.place.Server != nil {
+		attrs = append(attrs, slog.String("srv", l.place.Server.Name))
+	}
+	attrs = append(attrs, slog.String("src", c.srcName()), slog.String("user", l.req.User),
+		slog.String("mech", l.req.Mechanism.String()), slog.String("reason", reason), slog.String("state", state))
+	if r != nil {
+		attrs = append(attrs, slog.String("where", r.Where))
+		if len(r.Text) > 0 {
+			attrs = append(attrs, slog.String("answer", string(r.Text)))
+		}
+		if r.Err != nil {
+			attrs = append(attrs, slog.String("err", cause(r.Err)))
+		}
+	}
+	attrs = append(attrs, slog.String("dur", duration(time.Since(l.begun).Milliseconds())))
+	c.fe.e.log.LogAttrs(context.Background(), slog.LevelInfo, "login failed", attrs...)
+}
+
+var _ loop.Handler = (*prelogin)(nil)

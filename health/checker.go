@@ -1,0 +1,158 @@
+package health
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Probe looks at a server once and returns nil if it is well. It must end when
+// ctx does.
+type Probe func(ctx context.Context) error
+
+// Result is one check and the status after it.
+type Result struct {
+	Time     time.Time // when the check ended
+	Duration time.Duration
+	Check    string // "L4OK", "L4TOUT", "L4CON"; "SOCKERR" says nothing of the server
+	Desc     string // what was met, such as "connection refused"; "" for L4OK
+	Failed   bool   // the check failed and the server was not quite down before it
+	Changed  bool   // up or down is new
+	Status   Status
+}
+
+// Checker checks one server from Start to Stop. It is shared: any goroutine
+// may call any method, Start and Stop once each and in this order.
+type Checker struct {
+	report func(Result)
+	cancel context.CancelFunc
+	done   chan struct{}
+	wake   chan struct{} // holds one token when the fields below have changed
+
+	mu     sync.Mutex // guards the fields below
+	cfg    Config
+	probe  Probe
+	paused bool
+}
+
+// New returns a checker. report is called after each check, by the checker's
+// goroutine, and must not call Stop.
+func New(cfg Config, probe Probe, report func(Result)) *Checker {
+	return &Checker{
+		report: report, cfg: cfg, probe: probe,
+		done: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+}
+
+// Start begins checking after the given time. Give the servers of a backend
+// different ones (see Spread), so that they are not checked all at once.
+func (c *Checker) Start(after time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	go c.run(ctx, after)
+}
+
+// Stop ends the checking, a check under way too, and waits for it.
+func (c *Checker) Stop() {
+	c.cancel()
+	<-c.done
+}
+
+// Update takes another configuration and probe; a wait under way begins anew.
+func (c *Checker) Update(cfg Config, probe Probe) {
+	c.mu.Lock()
+	c.cfg, c.probe = cfg, probe
+	c.mu.Unlock()
+	c.nudge()
+}
+
+// Pause stops the checks, for a server in maintenance, or lets them go on:
+// then at once, and with the status of a start.
+func (c *Checker) Pause(paused bool) {
+	c.mu.Lock()
+	c.paused = paused
+	c.mu.Unlock()
+	c.nudge()
+}
+
+func (c *Checker) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+func (c *Checker) settings() (Config, Probe, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cfg, c.probe, c.paused
+}
+
+func (c *Checker) run(ctx context.Context, wait time.Duration) {
+	defer close(c.done)
+	cfg, _, paused := c.settings()
+	status := NewStatus(cfg.Rise, cfg.Fall)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+			was := paused
+			if cfg, _, paused = c.settings(); was && !paused {
+				status, wait = NewStatus(cfg.Rise, cfg.Fall), 0
+			} else {
+				status = status.With(cfg.Rise, cfg.Fall)
+				wait = cfg.pause(status)
+			}
+		case <-timer.C:
+			if status = c.check(ctx, status); ctx.Err() != nil {
+				return
+			}
+			wait = cfg.pause(status)
+		}
+		if timer.Stop(); !paused {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// check does one check and reports it, unless the checker was stopped or
+// paused meanwhile: then nobody wants to know.
+func (c *Checker) check(ctx context.Context, old Status) Status {
+	cfg, probe, _ := c.settings()
+	start := time.Now()
+	probing, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	err := probe(probing)
+	cancel()
+	end := time.Now()
+	if _, _, paused := c.settings(); paused || ctx.Err() != nil {
+		return old
+	}
+	r := Result{Time: end, Duration: end.Sub(start), Status: old}
+	r.Check, r.Desc = word(err)
+	if r.Check != sockerr {
+		r.Status = old.After(err == nil)
+		r.Failed = err != nil && old.Count > 0
+		r.Changed = r.Status.Up() != old.Up()
+	}
+	c.report(r)
+	return r.Status
+}
+
+// pause is the time until the next check.
+func (cfg Config) pause(s Status) time.Duration {
+	switch {
+	case s.Count == 0 && cfg.Downinter > 0:
+		return cfg.Downinter
+	case !s.Settled() && cfg.Fastinter > 0:
+		return cfg.Fastinter
+	}
+	return cfg.Inter
+}
+
+// Spread is the time after which the i-th of n servers is first checked.
+func Spread(inter time.Duration, i, n int) time.Duration {
+	return inter * time.Duration(i) / time.Duration(max(n, 1))
+}

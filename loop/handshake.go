@@ -1,0 +1,324 @@
+package loop
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handshakes bounds the TLS handshakes that run at the same time. crypto/tls
+// needs a goroutine for one, since it blocks between the flights. Two bounds:
+// as many compute at once as there are processors, so that the loops are not
+// starved; and at most max are under way, the others wait in the order of
+// their coming and own no goroutine. When all are taken, the handshake that
+// has waited longest for its client, at least a second, makes room: clients
+// which fall silent in the middle cannot keep others out.
+//
+// Shared: any goroutine may call any method.
+type Handshakes struct {
+	cpu chan struct{}
+
+	mu      sync.Mutex // guards the fields below; nothing is locked under it
+	max     int
+	running int
+	waiting []*handshake             // in the order of coming; may hold aborted ones
+	silent  map[*handshake]time.Time // waits for its client, since when
+}
+
+// NewHandshakes allows max handshakes at once, cpus of them computing.
+func NewHandshakes(max, cpus int) *Handshakes {
+	return &Handshakes{cpu: make(chan struct{}, cpus), max: max, silent: make(map[*handshake]time.Time)}
+}
+
+// SetMax changes how many may be under way from now on.
+func (s *Handshakes) SetMax(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.max = n
+}
+
+// Running is the number of handshakes under way.
+func (s *Handshakes) Running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running
+}
+
+// maxHello bounds what is kept of a client that has not finished its
+// ClientHello, and of one that sends ahead during the handshake.
+const maxHello = 16 << 10
+
+// ErrHandshakeAborted is why a handshake ended whose connection was closed, or
+// that made room for another.
+var ErrHandshakeAborted = errors.New("loop: TLS handshake aborted")
+
+// handshake is one TLS handshake. The loop feeds it, its goroutine reads and
+// writes. mu lets the goroutine use the descriptor only while the loop has not
+// closed it.
+type handshake struct {
+	slots *Handshakes
+	conn  *Conn
+	tls   *tls.Conn
+	done  func(error)
+	ready bool // given to slots; owned by the loop
+
+	mu      sync.Mutex // guards the fields below
+	wake    *sync.Cond
+	in      []byte
+	aborted bool
+	fd      int
+}
+
+// StartServerTLS does the server's side of a handshake with the bytes that
+// come from now on; done gets the result on the loop, nil for success. After
+// an error the connection finishes by itself. If the client goes away first,
+// Handler.Closed is called instead of done.
+func (c *Conn) StartServerTLS(cfg *tls.Config, s *Handshakes, done func(error)) {
+	c.startTLS(func(p net.Conn) *tls.Conn { return tls.Server(p, cfg) }, s, done)
+}
+
+// StartClientTLS does the client's side.
+func (c *Conn) StartClientTLS(cfg *tls.Config, s *Handshakes, done func(error)) {
+	c.startTLS(func(p net.Conn) *tls.Conn { return tls.Client(p, cfg) }, s, done)
+	c.tls.hs.submit()
+}
+
+func (c *Conn) startTLS(make func(net.Conn) *tls.Conn, s *Handshakes, done func(error)) {
+	hs := &handshake{slots: s, conn: c, done: done, fd: c.FD()}
+	hs.wake = sync.NewCond(&hs.mu)
+	t := &tlsState{pipe: pipe{loop: c.loop, hs: hs}, hs: hs}
+	t.conn = make(&t.pipe)
+	hs.tls = t.conn
+	c.tls = t
+}
+
+// feed takes bytes from the loop. The handshake of a server gets its goroutine
+// when the ClientHello is complete.
+func (hs *handshake) feed(c *Conn, p []byte) {
+	hs.mu.Lock()
+	over := len(hs.in)+len(p) > maxHello+readSize/4
+	if !over {
+		hs.in = append(hs.in, p...)
+	}
+	in := hs.in
+	hs.wake.Signal()
+	hs.mu.Unlock()
+	switch {
+	case over:
+		hs.finish(c, errors.New("loop: too many bytes before the end of the TLS handshake"))
+	case !hs.ready && helloComplete(in):
+		hs.submit()
+	case !hs.ready && len(in) > maxHello:
+		hs.finish(c, errors.New("loop: ClientHello too long"))
+	}
+}
+
+// helloComplete reports whether b holds a whole ClientHello, or something that
+// cannot become one and may as well be refused now. RFC 8446 section 5.1.
+func helloComplete(b []byte) bool {
+	const handshakeType, clientHello = 22, 1
+	var msg int     // bytes of handshake message seen
+	want := 4       // bytes of it wanted: first its header
+	var head []byte // first bytes of the message
+	for len(b) > 0 {
+		if b[0] != handshakeType {
+			return true
+		}
+		if len(b) < 5 {
+			return false
+		}
+		n := int(b[3])<<8 | int(b[4])
+		if n == 0 || n > maxHello {
+			return true
+		}
+		frag := b[5:min(5+n, len(b))]
+		if len(head) < 4 {
+			head = append(head, frag[:min(4-len(head), len(frag))]...)
+		}
+		msg += len(frag)
+		if len(head) == 4 {
+			if head[0] != clientHello {
+				return true
+			}
+			want = 4 + (int(head[1])<<16 | int(head[2])<<8 | int(head[3]))
+		}
+		if msg >= want {
+			return true
+		}
+		if len(b) < 5+n {
+			return false
+		}
+		b = b[5+n:]
+	}
+	return false
+}
+
+// submit asks for a slot.
+func (hs *handshake) submit() {
+	hs.ready = true
+	s := hs.slots
+	s.mu.Lock()
+	run := s.running < s.max
+	var victim *handshake
+	if run {
+		s.running++
+	} else {
+		s.waiting = append(s.waiting, hs)
+		victim = s.longestSilentLocked()
+	}
+	s.mu.Unlock()
+	if run {
+		go hs.run() // ends with the handshake, at the latest when the loop aborts it
+	}
+	if victim != nil {
+		victim.abort()
+	}
+}
+
+// patience is how long a handshake may wait for its client when others wait
+// for a slot.
+const patience = time.Second
+
+// longestSilentLocked is the handshake that has waited longest for its client,
+// nil if none has waited for longer than patience. It looks at all that wait,
+// at most max, and is only asked when every slot is taken.
+func (s *Handshakes) longestSilentLocked() *handshake {
+	var victim *handshake
+	first := time.Now().Add(-patience)
+	for hs, since := range s.silent {
+		if since.Before(first) {
+			victim, first = hs, since
+		}
+	}
+	delete(s.silent, victim)
+	return victim
+}
+
+// release gives the slot to the next in line.
+func (s *Handshakes) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.waiting) > 0 && s.running <= s.max {
+		hs := s.waiting[0]
+		s.waiting[0] = nil
+		s.waiting = s.waiting[1:]
+		if hs.isAborted() {
+			continue
+		}
+		go hs.run() // takes over the slot
+		return
+	}
+	s.running--
+}
+
+// run does the handshake on a goroutine of its own.
+func (hs *handshake) run() {
+	hs.slots.cpu <- struct{}{}
+	err := hs.tls.Handshake()
+	<-hs.slots.cpu
+	hs.slots.release()
+	hs.conn.loop.Post(func() { hs.finish(hs.conn, err) })
+}
+
+// read blocks until the loop has fed bytes.
+func (hs *handshake) read(b []byte) (int, error) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if len(hs.in) == 0 && !hs.aborted {
+		hs.await()
+	}
+	if hs.aborted {
+		return 0, ErrHandshakeAborted
+	}
+	n := copy(b, hs.in)
+	hs.in = hs.in[n:]
+	return n, nil
+}
+
+// await waits for bytes and lets others compute meanwhile.
+func (hs *handshake) await() {
+	s := hs.slots
+	hs.mu.Unlock()
+	<-s.cpu
+	s.mu.Lock()
+	s.silent[hs] = time.Now()
+	s.mu.Unlock()
+
+	hs.mu.Lock()
+	for len(hs.in) == 0 && !hs.aborted {
+		hs.wake.Wait()
+	}
+	hs.mu.Unlock()
+
+	s.mu.Lock()
+	delete(s.silent, hs)
+	s.mu.Unlock()
+	s.cpu <- struct{}{}
+	hs.mu.Lock()
+}
+
+// write sends a flight. A socket that takes no few kilobytes is a client that
+// does not read; the rest waits on the loop.
+func (hs *handshake) write(b []byte) (int, error) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.aborted {
+		return 0, ErrHandshakeAborted
+	}
+	n, err := writeFD(hs.fd, b)
+	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
+		return n, err
+	}
+	if n < len(b) {
+		rest, c := append([]byte(nil), b[n:]...), hs.conn
+		c.loop.Post(func() {
+			if c.fd >= 0 {
+				c.write(rest)
+			}
+		})
+	}
+	return len(b), nil
+}
+
+// abort makes the goroutine leave the descriptor alone and end.
+func (hs *handshake) abort() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.aborted = true
+	hs.wake.Signal()
+}
+
+func (hs *handshake) isAborted() bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return hs.aborted
+}
+
+// finish runs on the loop when the handshake has ended.
+func (hs *handshake) finish(c *Conn, err error) {
+	if c.fd < 0 || c.tls == nil || c.tls.hs != hs {
+		return // closed meanwhile
+	}
+	if err != nil {
+		hs.abort()
+		c.tls = nil
+		hs.done(err)
+		c.Finish() // the alert must arrive
+		return
+	}
+	t := c.tls
+	t.hs, t.pipe.hs = nil, nil
+	t.pipe.in = hs.in // the goroutine has ended
+	hs.done(nil)
+	if c.fd >= 0 && c.tls == t {
+		t.deliver(c)
+		c.flushTLS()
+	}
+	if len(t.pipe.in) == 0 {
+		t.pipe.in = nil
+	}
+}

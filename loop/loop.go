@@ -1,0 +1,249 @@
+// Package loop runs stream sockets on event loops: it accepts, dials, reads,
+// writes, times and encrypts without blocking, and calls a [Handler] for each
+// thing that happened. It stands on gnet's poller (gnet/v2/pkg/netpoll) and is
+// the only package that knows gnet, epoll or a raw descriptor.
+//
+// A descriptor belongs to one [Loop] from the moment it is accepted or dialled
+// until it is closed, and so does everything that hangs on it. An idle
+// connection owns no goroutine and no buffer. crypto/tls works on the loop too;
+// only its handshake, which blocks, runs on a goroutine (see [Handshakes]).
+//
+// It knows nothing of IMAP and never looks into the bytes.
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gneterr "github.com/panjf2000/gnet/v2/pkg/errors"
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"github.com/panjf2000/gnet/v2/pkg/queue"
+)
+
+const (
+	// readSize is what one read(2) takes at most, and so what a connection
+	// may have to keep when the other side does not take it. DESIGN: 64 kB
+	// for each direction.
+	readSize = 64 << 10
+	// maxRecord is the plaintext of one TLS record. RFC 8446 section 5.1.
+	maxRecord = 16 << 10
+	// turns bounds how often one connection is read in a row while others wait.
+	turns = 4
+)
+
+// A Loop is one thread that waits for descriptors and serves them. Except for
+// Post and Conns its methods, and those of everything that lives on it, may be
+// called on the loop only: from a Handler, a Timer or a posted function.
+type Loop struct {
+	// Fixed at New.
+	ID     int
+	group  *Group
+	poller *netpoll.Poller
+	log    *slog.Logger
+
+	// Owned by the loop.
+	conns     fdTable
+	listeners map[int]*Listener
+	wheel     wheel
+	buf       []byte   // one read(2); its content is valid during a Data call
+	plain     []byte   // one TLS record, decrypted
+	out       []byte   // TLS records of the present call, not yet written
+	free      [][]byte // buffers of readSize that are in no use
+
+	// Shared.
+	count atomic.Int64 // connections
+	done  chan struct{}
+}
+
+// Group is a fixed set of loops with a common clock. Shared: any goroutine may
+// call any method.
+type Group struct {
+	Loops []*Loop
+	stop  chan struct{}
+	wg    sync.WaitGroup
+	next  atomic.Uint32
+	clock atomic.Int64 // Unix ms, at most a tick old
+}
+
+// NewGroup opens n loops, at least one. Nothing runs before Start.
+func NewGroup(n int, log *slog.Logger) (*Group, error) {
+	g := &Group{stop: make(chan struct{})}
+	g.clock.Store(time.Now().UnixMilli())
+	for i := range max(n, 1) {
+		p, err := netpoll.OpenPoller()
+		if err != nil {
+			g.closePollers()
+			return nil, fmt.Errorf("loop: open poller: %w", err)
+		}
+		l := &Loop{
+			ID: i, group: g, poller: p, log: log,
+			listeners: make(map[int]*Listener),
+			buf:       make([]byte, readSize),
+			plain:     make([]byte, maxRecord),
+			done:      make(chan struct{}),
+		}
+		l.wheel.init(time.Now())
+		g.Loops = append(g.Loops, l)
+	}
+	return g, nil
+}
+
+// Start runs the loops and the clock until Stop.
+func (g *Group) Start() {
+	for _, l := range g.Loops {
+		go l.run() // ends at Stop, which waits on l.done
+	}
+	g.wg.Add(1)
+	go g.tick() // ends when g.stop is closed; Stop waits on g.wg
+}
+
+// Stop ends the loops and closes every descriptor they hold. Call it once.
+func (g *Group) Stop() {
+	close(g.stop)
+	g.wg.Wait()
+	for _, l := range g.Loops {
+		// The error has no other cause than a poller that is gone already.
+		_ = l.poller.Trigger(queue.HighPriority, func(any) error { return gneterr.ErrEngineShutdown }, nil)
+	}
+	for _, l := range g.Loops {
+		<-l.done
+		l.closeAll()
+	}
+	g.closePollers()
+}
+
+func (g *Group) closePollers() {
+	for _, l := range g.Loops {
+		_ = l.poller.Close() // nothing can be done about a close that fails
+	}
+}
+
+// Next is the loop that takes the next connection: the one with the fewest.
+func (g *Group) Next() *Loop {
+	best := g.Loops[int(g.next.Add(1))%len(g.Loops)] // rotates among equals
+	for _, l := range g.Loops {
+		if l.count.Load() < best.count.Load() {
+			best = l
+		}
+	}
+	return best
+}
+
+// Each runs f on every loop and returns when all have run it. It must not be
+// called on a loop.
+func (g *Group) Each(f func(*Loop)) {
+	for _, l := range g.Loops {
+		l.Do(func() { f(l) })
+	}
+}
+
+// run serves the poller's events until Stop.
+func (l *Loop) run() {
+	defer close(l.done)
+	err := l.poller.Polling(l.event)
+	if err != nil && !errors.Is(err, gneterr.ErrEngineShutdown) {
+		l.log.Error("event loop ended", "loop", l.ID, "err", err)
+	}
+}
+
+// Post has f run on the loop soon. Any goroutine may call it. Functions posted
+// by one goroutine run in their order. After Stop they are dropped.
+func (l *Loop) Post(f func()) {
+	if err := l.poller.Trigger(queue.HighPriority, l.task, f); err != nil {
+		l.log.Error("post to event loop", "loop", l.ID, "err", err)
+	}
+}
+
+// Do is Post that waits until f has run, or the loop has stopped. It must not
+// be called on a loop.
+func (l *Loop) Do(f func()) {
+	ran := make(chan struct{})
+	l.Post(func() { defer close(ran); f() })
+	select {
+	case <-ran:
+	case <-l.done:
+	}
+}
+
+// Conns is the number of connections on the loop. Any goroutine may call it.
+func (l *Loop) Conns() int64 { return l.count.Load() }
+
+// Coarse is the time in Unix milliseconds, up to 50 ms late: for what is noted
+// with every packet. Any goroutine may call it.
+func (l *Loop) Coarse() int64 { return l.group.clock.Load() }
+
+func (l *Loop) task(f any) error {
+	defer l.caught(nil)
+	f.(func())()
+	return nil
+}
+
+// event serves one descriptor. An event can be stale: its descriptor closed,
+// even taken by another connection, earlier in the same batch. So an event is
+// never believed, only taken as a reason to try.
+func (l *Loop) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
+	c := l.conns.get(fd)
+	if c == nil {
+		if ln := l.listeners[fd]; ln != nil {
+			ln.accept()
+		}
+		return nil
+	}
+	defer l.caught(c)
+	if netpoll.IsWriteEvent(ev) || netpoll.IsErrorEvent(ev, 0) {
+		c.writable()
+	}
+	if c.fd >= 0 && (netpoll.IsReadEvent(ev) || netpoll.IsErrorEvent(ev, 0)) {
+		c.readable()
+	}
+	return nil
+}
+
+// caught ends the connection whose handler panicked, so that a fault met by
+// one session costs that session and not all others. It is logged as an error
+// with its stack.
+func (l *Loop) caught(c *Conn) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	l.log.Error("panic on event loop", "loop", l.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	if c != nil && c.fd >= 0 {
+		c.fail(errPanic)
+	}
+}
+
+var errPanic = errors.New("loop: panic in handler")
+
+// buffer returns an empty buffer of readSize, from the free list if it can.
+func (l *Loop) buffer() []byte {
+	if n := len(l.free); n > 0 {
+		b := l.free[n-1]
+		l.free = l.free[:n-1]
+		return b[:0]
+	}
+	return make([]byte, 0, readSize)
+}
+
+// maxFree bounds the buffers a loop keeps for the next slow reader.
+const maxFree = 16
+
+// release gives a buffer back. Small ones, and those over maxFree, are left to
+// the garbage collector.
+func (l *Loop) release(b []byte) {
+	if cap(b) >= readSize && cap(b) <= 2*readSize && len(l.free) < maxFree {
+		l.free = append(l.free, b)
+	}
+}
+
+func (l *Loop) closeAll() {
+	for _, ln := range l.listeners {
+		ln.close()
+	}
+	l.conns.each(func(c *Conn) { c.Close() })
+}

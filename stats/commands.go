@@ -1,0 +1,135 @@
+package stats
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A command is one row of the table of all commands.
+type command struct {
+	words []string // what it is called by
+	level level    // who may call it
+	usage string   // as "help" prints it, words included
+	help  string
+	// run answers; args are the words behind the command's own. A dump is
+	// written to the client and leaves the message empty.
+	run func(c *client, args []string) message
+}
+
+// commandTable is every command, in the order of "help". It is a function
+// because the handlers lead back to it.
+func commandTable() []command {
+	table := []command{
+		{usage: "clear table <table> [<filter>]*", level: levelOperator, help: "remove entries from a table (filter: data/key)", run: clearTable},
+		{usage: "debug gc", level: levelAdmin, help: "collect garbage, return memory to the system and tell what is left", run: debugGC},
+		{usage: "disable server <bk>/<srv>", level: levelAdmin, help: "put a server into maintenance (see 'set server')", run: disableServer},
+		{usage: "echo <text>", help: "print the text", run: echo},
+		{usage: "enable server <bk>/<srv>", level: levelAdmin, help: "make a server ready (see 'set server')", run: enableServer},
+		{usage: "get weight <bk>/<srv>", help: "report a server's current weight", run: getWeight},
+		{usage: "kick user <user>", level: levelAdmin, help: "close all sessions of a user", run: kickUser},
+		{usage: "operator", help: "lower the level of this connection to operator", run: lowerTo(levelOperator)},
+		{usage: "reload", level: levelAdmin, help: "load the configuration file again", run: reload},
+		{usage: "set server <bk>/<srv> [opts]", level: levelAdmin, help: "change a server's state or weight", run: setServer},
+		{usage: "set severity-output [none|number|string]", help: "put the severity in front of messages", run: setSeverity},
+		{usage: "set table <table> key <k> [data.* <v>]*", level: levelOperator, help: "give a key to a server: data.server_id <id> or server <name>", run: setTable},
+		{usage: "set timeout [cli] <delay>", help: "change the timeout of this connection", run: setTimeout},
+		{usage: "set weight <bk>/<srv> <weight>[%]", level: levelAdmin, help: "change a server's weight (see 'set server')", run: setWeight},
+		{usage: "show backend", help: "list the backends", run: showBackend},
+		{usage: "show cli level", help: "report the level of this connection", run: showLevel},
+		{usage: "show cli sockets", help: "list the runtime sockets", run: showSockets},
+		{usage: "show errors", level: levelOperator, help: "report captured protocol errors (none are captured)", run: showErrors},
+		{usage: "show info [desc|json|typed|float]*", help: "report information about the process", run: showInfo},
+		{usage: "show servers conn [<backend>]", level: levelOperator, help: "report the connections of servers", run: showServersConn},
+		{usage: "show servers state [<backend>]", level: levelOperator, help: "report the state of servers", run: showServersState},
+		{usage: "show sess [<id>|all|help] [<filter>]*", level: levelOperator, help: "list sessions or report one", run: showSess},
+		{usage: "show stat [desc|json|no-maint|typed|up]*", help: "report the counters of frontends, backends and servers", run: showStat},
+		{usage: "show table [<table> [<filter>]*]", help: "report the use of tables or dump one (filter: data/key)", run: showTable},
+		{usage: "show users [<mask>|server <bk>/<srv>]", level: levelOperator, help: "list users and where they live", run: showUsers},
+		{usage: "show version", help: "report the version of the process", run: showVersion},
+		{usage: "shutdown session <id>", level: levelAdmin, help: "close a session", run: shutdownSession},
+		{usage: "shutdown sessions server <bk>/<srv>", level: levelAdmin, help: "close all sessions of a server", run: shutdownServer},
+		{usage: "user", help: "lower the level of this connection to user", run: lowerTo(levelUser)},
+		{usage: "wait <delay_ms>", help: "wait", run: wait},
+
+		{usage: "help [<command>]", help: "list matching or all commands", run: help},
+		{usage: "prompt [help | n | i | p | timed ]*", help: "toggle interactive mode with prompt", run: prompt},
+		{usage: "quit", help: "disconnect", run: quit},
+	}
+	for i := range table {
+		table[i].words = ownWords(table[i].usage)
+	}
+	return table
+}
+
+// ownWords are the words of a usage before the first argument.
+func ownWords(usage string) []string {
+	words := strings.Fields(usage)
+	if i := slices.IndexFunc(words, func(w string) bool { return strings.ContainsAny(w[:1], "<[") }); i >= 0 {
+		words = words[:i]
+	}
+	return words
+}
+
+// find is the command those words begin with and the words behind it, or nil.
+func (s *Server) find(words []string) (*command, []string) {
+	for i := range s.commands {
+		cmd := &s.commands[i]
+		if n := len(cmd.words); len(words) >= n && slices.Equal(cmd.words, words[:n]) {
+			return cmd, words[n:]
+		}
+	}
+	return nil, nil
+}
+
+const (
+	validCommands  = "The following commands are valid at this level:"
+	betterCommands = "Unknown command: '%s', but maybe one of the following ones is a better match:"
+	onlyCommands   = "Unknown command: '%s'. Please enter one of the following commands only:"
+)
+
+func help(c *client, args []string) message {
+	return informed(c.srv.usage(c.level, validCommands, args))
+}
+
+// unknown is the first line of the answer to words that are no command.
+func (s *Server) unknown(words []string) string {
+	if len(words) == 0 {
+		return fmt.Sprintf(onlyCommands, "")
+	}
+	if s.likeness(words) == 0 {
+		return fmt.Sprintf(onlyCommands, words[0])
+	}
+	return fmt.Sprintf(betterCommands, words[0])
+}
+
+// usage is a first line and the commands of a level that begin like words: as
+// many of them as any command does, or all commands if none does.
+func (s *Server) usage(l level, first string, words []string) string {
+	b := []byte(first)
+	like := s.likeness(words)
+	for i, cmd := range s.commands {
+		always := i >= len(s.commands)-3 // help, prompt, quit
+		if always || cmd.level <= l && alike(cmd.words, words) >= like {
+			b = fmt.Appendf(b, "\n  %-40s: %s", cmd.usage, cmd.help)
+		}
+	}
+	return string(b)
+}
+
+// likeness is the greatest number of leading words any command has in common
+// with words.
+func (s *Server) likeness(words []string) (n int) {
+	for _, cmd := range s.commands {
+		n = max(n, alike(cmd.words, words))
+	}
+	return n
+}
+
+// alike counts the leading words of a command that begin as those typed do.
+func alike(words, typed []string) (n int) {
+	for n < len(words) && n < len(typed) && strings.HasPrefix(words[n], typed[n]) {
+		n++
+	}
+	return n
+}

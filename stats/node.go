@@ -1,0 +1,161 @@
+package stats
+
+import (
+	"time"
+
+	"imaplb/sticktable"
+)
+
+// Node is the running process as the runtime socket sees it. Any goroutine may
+// call any method; none blocks for long. The owner of the parts implements it.
+type Node interface {
+	// Info is the process as a whole, for "show info".
+	Info() Info
+	// Proxies are the frontends, then the backends, each in the order of their
+	// ids; the caller owns the result.
+	Proxies() []Proxy
+	// Tables are the stick tables, sorted by name.
+	Tables() []*sticktable.Table
+	// Sessions calls f for each client connection until f is false. It does not
+	// stop the loops: a session may begin or end meanwhile.
+	Sessions(f func(Session) bool)
+	// UserSessions is Sessions for the sessions of one user (as the stick table
+	// spells the name).
+	UserSessions(user string, f func(Session) bool)
+
+	// SetState changes the admin state of a server: "ready", "drain", "maint".
+	SetState(backend, server, state string) error
+	// SetWeight changes the weight of a server, 0 to 256.
+	SetWeight(backend, server string, weight int) error
+	// Shutdown ends the session with that id and reports whether there was one.
+	Shutdown(id uint64) bool
+	// ShutdownServer ends all sessions of a server and tells how many.
+	ShutdownServer(backend, server string) (int, error)
+	// Kick ends all sessions of a user and tells how many.
+	Kick(user string) int
+	// Reload loads the configuration file again. The error lists every fault;
+	// the text tells what changed.
+	Reload() (changed string, err error)
+}
+
+// Info holds the numbers of "show info" that are not derived from others.
+type Info struct {
+	Version     string // "3.0.0-imaplb0.1.0": clients take the digits in front for HAProxy's
+	ReleaseDate string // "2026/11/23"
+	Start       time.Time
+	Now         time.Time
+	Pid         int
+	Threads     int
+	UlimitN     int
+	Maxconn     int // client connections, as in force
+	HardMaxconn int // as the descriptor limit allows
+	Node        string
+	Stopping    bool
+	Listeners   int
+
+	CurrConns   int64 // client connections now
+	CumConns    int64
+	CumReq      int64 // logins asked for
+	CurrSSL     int64 // client connections under TLS now
+	CumSSL      int64
+	SSLReused   int64 // TLS handshakes that resumed a session
+	ConnRate    int64 // per second, last second
+	ConnRateMax int64
+	SessRate    int64 // logins per second, last second
+	SessRateMax int64
+	SSLRate     int64
+	SSLRateMax  int64
+	BytesOut    int64 // to clients
+	BytesIn     int64 // from clients
+	BytesRate   int64 // to clients, per second
+	Goroutines  int
+	HeapBytes   int64 // heap in use
+	SysBytes    int64 // taken from the system
+	MaxconnHits int64 // times accepting paused at maxconn
+	DroppedLogs int64
+}
+
+// Kind is the "type" column of "show stat".
+type Kind int
+
+// The kinds of proxies, with HAProxy's numbers.
+const (
+	KindFrontend Kind = 0
+	KindBackend  Kind = 1
+	KindServer   Kind = 2
+)
+
+// Proxy is a frontend or a backend with its numbers.
+type Proxy struct {
+	Kind    Kind
+	Name    string
+	ID      int // iid, unique over frontends and backends, from 2
+	Row     Row
+	Servers []Row // of a backend, in the order of their ids
+	Mode    string
+	Algo    string // of a backend
+	Table   string // stick table of a backend, "" if none
+}
+
+// Row is what one line of "show stat" is made of. Times in ms, ages in
+// seconds; -1 is "no value" where zero would mean something.
+type Row struct {
+	Name     string // FRONTEND, BACKEND or the server's name
+	ID       int    // sid: 0 for frontends and backends
+	Status   string // "OPEN", "UP", "UP 1/3", "DOWN", "DRAIN", "MAINT", "no check" …
+	Addr     string // "10.0.0.11:143", "[::1]:143" or "unix"
+	Admin    string // of a server: "ready", "drain", "maint"
+	FromFile bool   // of a server: the admin state is the file's
+
+	Weight, InitialWeight int
+	Act, Bck              int   // usable servers of a backend; 1/0 flags of a server
+	Scur, Smax, Slim      int64 // Slim 0 is no limit
+	Stot, Bin, Bout       int64
+	Dreq, Ereq            int64 // refused (TLS required, bad commands …) and malformed
+	Econ, Eresp           int64
+	Wretr, Wredis         int64
+	CliAbrt, SrvAbrt      int64
+	Eint                  int64
+	Lbtot, Connect        int64
+	Rate, RateMax         int64 // sessions per second
+	ConnRate, ConnRateMax int64 // of a frontend
+	ConnTot, Dcon         int64 // of a frontend: accepted, refused
+	Lastsess              int64 // seconds since the last session, -1 never
+	Qtime, Ctime, Ttime   int64 // averages over the last 1024 sessions
+	QtimeMax, CtimeMax    int64
+	TtimeMax              int64
+
+	// Of servers with checks; CheckStatus "" is none.
+	CheckStatus          string // L4OK, L4TOUT, L4CON, INI, UNK
+	CheckDuration        int64
+	CheckDesc, LastChk   string
+	CheckRise, CheckFall int
+	CheckHealth          int
+	ChkFail, ChkDown     int64
+	LastChange, Downtime int64 // seconds
+
+	// Ours: logins by what came of them, and users with an entry.
+	AuthOK, AuthFail, AuthTemp, AuthLimit int64
+	LoginTimeout, LoginProto              int64
+	TLS                                   int64 // connections under TLS now, of a frontend
+}
+
+// Session is one client connection.
+type Session struct {
+	ID       uint64
+	Proto    string // "tcpv4", "tcpv6", "unix"
+	Src      string // client address
+	Frontend string
+	Backend  string // "" before login
+	Server   string // "" before login
+	User     string // "" before login
+	State    string // "tls", "login", "connecting", "relay" …
+	TLS      string // "TLSv1.3", "" if plain
+	Start    time.Time
+	Idle     time.Duration // since the last byte, either way
+	Expires  time.Duration // until the idle timeout
+	BytesIn  int64         // from the client
+	BytesOut int64         // to the client
+	FDClient int
+	FDServer int // -1 before the server is dialled
+}

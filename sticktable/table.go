@@ -1,0 +1,154 @@
+// Package sticktable remembers where each user lives: key → server, with the
+// live sessions of every peer, until the last session ended and the entry
+// expired. Tables of several peers converge by merging updates.
+//
+// It is memory and arithmetic only. It reads no clock (now is a parameter),
+// opens no file, starts no goroutine and sends nothing: its owner calls Sweep,
+// Save, Load and Merge. It never holds a password.
+package sticktable
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of what an entry may hold, in bytes.
+const (
+	MaxKey  = 512 // a key
+	MaxName = 255 // the name of a server or a peer
+)
+
+const (
+	numShards   = 256
+	shardShift  = 64 - 8 // the hash bits above it choose the shard
+	selfID      = 1      // number of this peer's own name
+	maxAdmitTry = 16     // a storm of new keys may take the room that was just made
+)
+
+// Errors a caller may branch on.
+var (
+	ErrFull  = errors.New("sticktable: table is full and every entry is in use")
+	ErrKey   = errors.New("sticktable: key is empty or too long")
+	ErrName  = errors.New("sticktable: server or peer name is empty, too long or one too many")
+	ErrStamp = errors.New("sticktable: time of an update is impossible")
+)
+
+// A Table is shared: any goroutine may call any method but Load. A method
+// locks one shard at a time and calls nothing of others meanwhile.
+type Table struct {
+	// Immutable after New.
+	name string
+	key  string
+	self string
+	seed maphash.Seed
+
+	// Replaced by Load, which runs alone.
+	servers *names
+	peers   *names
+
+	clock   clock
+	size    atomic.Int64
+	expire  atomic.Int64 // ms
+	used    atomic.Int64 // entries, expired ones not yet swept included
+	sweepAt atomic.Uint32
+
+	evicted atomic.Int64
+	expired atomic.Int64
+	refused atomic.Int64
+
+	shards [numShards]shard
+}
+
+// New returns an empty table. self is the name of this peer: it goes into the
+// stamps this table makes, and the peer's sessions are counted under it.
+func New(name string, cfg Config, self string) *Table {
+	t := &Table{name: name, key: cfg.Key, self: self, seed: maphash.MakeSeed()}
+	t.servers, t.peers = newNames(), newNames(self)
+	t.SetLimits(cfg)
+	for i := range t.shards {
+		t.shards[i].publish()
+	}
+	return t
+}
+
+// SetLimits takes size and expiry from cfg; a table that is too big for them
+// shrinks with the next sweeps. The kind of key stays as it was made.
+func (t *Table) SetLimits(cfg Config) {
+	t.size.Store(int64(cfg.Size))
+	t.expire.Store(cfg.Expire.Milliseconds())
+}
+
+// Name is the name the table was made with.
+func (t *Table) Name() string { return t.name }
+
+// Self is the name of this peer.
+func (t *Table) Self() string { return t.self }
+
+// Size is the number of entries the table may hold.
+func (t *Table) Size() int { return int(t.size.Load()) }
+
+// Expire is the life of an entry after its last session ended.
+func (t *Table) Expire() time.Duration { return time.Duration(t.expire.Load()) * time.Millisecond }
+
+// Len is the number of entries held, expired ones that no sweep has met yet
+// included.
+func (t *Table) Len() int { return int(t.used.Load()) }
+
+// Evicted counts the entries dropped to make room.
+func (t *Table) Evicted() int64 { return t.evicted.Load() }
+
+// Expired counts the entries dropped because their time had passed.
+func (t *Table) Expired() int64 { return t.expired.Load() }
+
+// Refused counts the keys not stored because every entry was in use.
+func (t *Table) Refused() int64 { return t.refused.Load() }
+
+// open locks the shard of key and finds its record, 0 if there is none. With
+// create it makes one if the table has room, or can make room. The caller
+// ends with shard.unlock.
+func (t *Table) open(key string, create bool) (*shard, uint32) {
+	h := maphash.String(t.seed, key)
+	sh, low := &t.shards[h>>shardShift], uint32(h)
+	sh.mu.Lock()
+	id := sh.find(low, key)
+	if id != 0 || !create {
+		return sh, id
+	}
+	// Room may have to be made in another shard: no two locks at once.
+	sh.unlock()
+	admitted := t.admit()
+	sh.mu.Lock()
+	id = sh.find(low, key)
+	switch {
+	case id != 0 && admitted:
+		t.used.Add(-1) // somebody else made it meanwhile
+	case id == 0 && admitted:
+		id = sh.insert(low, key)
+	case id == 0:
+		t.refused.Add(1)
+	}
+	return sh, id
+}
+
+// admit takes the room of one entry, at the cost of the longest unused one if
+// the table is full.
+func (t *Table) admit() bool {
+	for range maxAdmitTry {
+		if t.used.Add(1) <= t.size.Load() {
+			return true
+		}
+		t.used.Add(-1)
+		if !t.evict() {
+			return false
+		}
+	}
+	return false
+}
+
+// drop removes a record of a locked shard.
+func (t *Table) drop(sh *shard, id uint32) {
+	sh.remove(id)
+	t.used.Add(-1)
+}

@@ -1,0 +1,107 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process whose descriptors have run out refuses clients with a BYE, keeps
+// the others, and accepts again when there are some.
+func TestLimitDescriptors(t *testing.T) {
+	t.Parallel()
+	l := runLB(t, options{servers: serversOf(sharedDovecots(t)[0])})
+	l.wantErrors = true
+	user := newUser()
+	old := loggedIn(t, l.plain, user)
+	waiting := greeted(t, l.plain)
+	limit := uint64(l.descriptors() + 20)
+	if err := unix.Prlimit(l.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var in []*client
+	refused := 0
+	for range 60 {
+		c := dial(t, l.plain)
+		switch line := c.line(); {
+		case strings.HasPrefix(line, "* OK"):
+			in = append(in, c)
+		case strings.HasPrefix(line, "* BYE [UNAVAILABLE]"):
+			refused++
+			c.closed(patience)
+		default:
+			t.Fatalf("at the limit a client got %q", line)
+		}
+	}
+	if refused == 0 || len(in) == 0 {
+		t.Errorf("of 60 clients %d got in and %d were refused, want both", len(in), refused)
+	}
+	old.alive()
+	// A login needs a descriptor too. Without one it fails for now, not for
+	// good: the client must keep its password.
+	waiting.refused("NO [UNAVAILABLE]", "LOGIN %s %s", newUser(), password)
+	for _, c := range in {
+		c.close()
+	}
+	within(t, patience, "a login after room was made", func() bool { return login(l.plain, newUser()) == nil })
+	old.alive()
+	old.logout()
+	waiting.close()
+}
+
+// At maxconn clients wait to be accepted; each that leaves lets one in.
+func TestLimitMaxconn(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]options{
+		"global":   {global: "maxconn = 10"},
+		"frontend": {frontend: "maxconn = 10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.servers = serversOf(sharedDovecots(t)[0])
+			l := runLB(t, o)
+			var in []*client
+			for range 10 {
+				in = append(in, greeted(t, l.plain))
+			}
+			next := dial(t, l.plain)
+			if next.hears(time.Second) {
+				t.Error("the eleventh client was greeted")
+			}
+			in[3].close()
+			next.expect("* OK")
+			next.ok("LOGIN %s %s", newUser(), password)
+			next.logout()
+			for _, c := range in {
+				c.close()
+			}
+		})
+	}
+}
+
+// A server at its maxconn takes nobody more; its users are told to come back.
+func TestLimitServer(t *testing.T) {
+	t.Parallel()
+	d := sharedDovecots(t)[0]
+	l := runLB(t, options{servers: []server{{"s1", d.addr, "maxconn = 2"}}})
+	user := newUser()
+	a, b := loggedIn(t, l.plain, user), loggedIn(t, l.plain, newUser())
+	c := greeted(t, l.plain)
+	answer, _ := c.do("LOGIN %s %s", user, password)
+	if !strings.HasPrefix(answer, "NO [UNAVAILABLE]") && !strings.HasPrefix(answer, "NO [LIMIT]") {
+		t.Errorf("a login at a full server: %q, want NO [UNAVAILABLE] or [LIMIT]", answer)
+	}
+	a.logout()
+	within(t, patience, "a place at the server", func() bool { return l.stat("mail", "s1", "scur") == "1" })
+	c.ok("LOGIN %s %s", user, password)
+	c.logout()
+	b.logout()
+}
+
+// hears tells whether anything comes within limit.
+func (c *client) hears(limit time.Duration) bool {
+	c.conn.SetReadDeadline(time.Now().Add(limit))
+	_, err := c.r.Peek(1)
+	return err == nil
+}
