@@ -49,6 +49,10 @@ func (s *Server) configure(now time.Time, cfg ServerConfig) {
 // State is the state as it is now.
 func (s *Server) State() State { return *s.state.Load() }
 
+// Away reports whether nobody may be on the server: it is down or in
+// maintenance.
+func (s *Server) Away() bool { return !s.state.Load().running() }
+
 // Weight is the weight in force, 0 to 256.
 func (s *Server) Weight() int { return int(s.weight.Load()) }
 

@@ -19,21 +19,19 @@ type Backend struct {
 type backendSettings struct {
 	targets       map[*balancer.Server]*upstream.Target
 	timeoutServer time.Duration
-	keyKind       string
 }
 
 // NewBackend joins a backend with its targets; see SetTargets.
-func NewBackend(b *balancer.Backend, targets map[*balancer.Server]*upstream.Target, timeoutServer time.Duration, keyKind string) *Backend {
+func NewBackend(b *balancer.Backend, targets map[*balancer.Server]*upstream.Target, timeoutServer time.Duration) *Backend {
 	n := &Backend{Backend: b}
-	n.SetTargets(targets, timeoutServer, keyKind)
+	n.SetTargets(targets, timeoutServer)
 	return n
 }
 
 // SetTargets replaces the way to the servers: one target for each server of
-// the backend, the timeout of their silence, and the kind of key of the stick
-// table.
-func (b *Backend) SetTargets(targets map[*balancer.Server]*upstream.Target, timeoutServer time.Duration, keyKind string) {
-	b.settings.Store(&backendSettings{targets: targets, timeoutServer: timeoutServer, keyKind: keyKind})
+// the backend, and the timeout of their silence.
+func (b *Backend) SetTargets(targets map[*balancer.Server]*upstream.Target, timeoutServer time.Duration) {
+	b.settings.Store(&backendSettings{targets: targets, timeoutServer: timeoutServer})
 }
 
 // Target is the way to a server, nil if it has left the configuration.

@@ -48,7 +48,7 @@ func (c *conn) tlsName() string {
 	if c.tls == 0 {
 		return ""
 	}
-	return tls.VersionName(c.tls)
+	return strings.Replace(tls.VersionName(c.tls), " ", "v", 1) // "TLSv1.3", as all others write it
 }
 
 // srcName is the client's address for logs and lists.

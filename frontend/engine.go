@@ -107,7 +107,10 @@ func New(log *slog.Logger, threads int, socket *loop.SocketConfig, name string, 
 func (e *Engine) Start() { e.loops.Start() }
 
 // Stop ends the loops and with them every connection, without a word.
-func (e *Engine) Stop() { e.loops.Stop() }
+func (e *Engine) Stop() {
+	e.loops.Stop()
+	e.slots.Close()
+}
 
 // SetLimits changes the bounds.
 func (e *Engine) SetLimits(l Limits) {

@@ -39,7 +39,8 @@ type settings struct {
 	timeouts relay.Timeouts
 }
 
-// Add adds a frontend without listeners.
+// Add adds a frontend without listeners. Add, Remove, AddListener and
+// KeepListeners are for one goroutine at a time.
 func (e *Engine) Add(name string, id int, s Settings) *Frontend {
 	f := &Frontend{Name: name, ID: id, e: e}
 	f.listeners.Store(new([]*listener))
@@ -107,6 +108,7 @@ func (f *Frontend) AddListener(bind string, l *Listener) error {
 	}
 	all := append(slices.Clone(*f.listeners.Load()), x)
 	f.listeners.Store(&all)
+	l.ln.Resume() // it may have paused before it was in the list
 	return nil
 }
 

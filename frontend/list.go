@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,7 @@ type Session struct {
 	Server   string // "" before login
 	User     string // "" before login
 	State    string // "tls", "login", "connect", "relay"
-	TLS      string // "TLS 1.3", "" for none
+	TLS      string // "TLSv1.3", "" for none
 	Start    time.Time
 	Idle     time.Duration
 	Expires  time.Duration
@@ -60,23 +61,27 @@ func (e *Engine) Sessions(f func(Session) bool) {
 	buf := make([]Session, 0, slice)
 	for _, w := range e.workers {
 		for from, more := 0, true; more; from += slice {
-			buf, more = buf[:0], false // stays so if the loop has stopped
-			w.loop.Do(func() {
-				now := time.Now()
-				for _, c := range w.slots[min(from, len(w.slots)):min(from+slice, len(w.slots))] {
-					if c != nil {
-						buf = append(buf, c.info(now))
-					}
-				}
-				more = from+slice < len(w.slots)
-			})
-			for _, s := range buf {
-				if !f(s) {
-					return
-				}
+			buf, more = w.list(buf[:0], from)
+			if slices.ContainsFunc(buf, func(s Session) bool { return !f(s) }) {
+				return
 			}
 		}
 	}
+}
+
+// list appends the connections in a slice of the slots, and reports whether
+// there are more slots. It waits for the loop; one that has stopped has none.
+func (w *worker) list(buf []Session, from int) (all []Session, more bool) {
+	w.loop.Do(func() {
+		now, end := time.Now(), min(from+slice, len(w.slots))
+		for _, c := range w.slots[min(from, end):end] {
+			if c != nil {
+				buf = append(buf, c.info(now))
+			}
+		}
+		more = end < len(w.slots)
+	})
+	return buf, more
 }
 
 // Session is the connection with that id. It waits for the loop.

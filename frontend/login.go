@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,14 +10,18 @@ import (
 	"imaplb/auth"
 	"imaplb/balancer"
 	"imaplb/loop"
+	"imaplb/relay"
 	"imaplb/session"
-	"imaplb/sticktable"
 	"imaplb/upstream"
 )
 
 // retryAfter is the pause before a server that did not answer a connect is
 // tried again, HAProxy's.
 const retryAfter = time.Second
+
+// maxPlaced is how often a user is placed again because each time his home
+// moved while he logged in.
+const maxPlaced = 3
 
 // login is a login under way: from the client's command to the server's
 // answer, over all attempts. Owned by the loop of its connection.
@@ -32,6 +37,7 @@ type login struct {
 	retries int
 	started bool
 	moved   bool // redispatched once
+	placed  int  // times that the user was placed
 }
 
 // Login notes what the client wants; it is begun behind the session machine's
@@ -57,13 +63,17 @@ func (l *login) start() {
 		r.LocalAddr = c.cli.LocalAddr()
 	}
 	l.user = auth.NormalizeUser(r.User)
-	l.key = sticktable.KeyOf(l.be.settings.Load().keyKind, l.user)
+	l.key = l.user
+	if t := l.be.Table(); t != nil {
+		l.key = t.KeyOf(l.user)
+	}
 	l.placeUser(now)
 }
 
 // placeUser asks the balancer for a server and begins the attempt.
 func (l *login) placeUser(now time.Time) {
 	var err error
+	l.placed++
 	if l.place, err = l.be.Place(now, l.key); err != nil {
 		l.refuse(now, err)
 		return
@@ -137,7 +147,7 @@ func (l *login) note(r *upstream.Result) {
 			n.LoginTimeout.Add(1)
 		case upstream.ConnectRefused, upstream.ConnectTimeout, upstream.TLSFailed, upstream.LocalFailure:
 			n.Econ.Add(1)
-		case upstream.Protocol, upstream.Lost, upstream.Looping:
+		case upstream.Protocol, upstream.Lost, upstream.Looping, upstream.NeedsTLS:
 			n.LoginProto.Add(1)
 			n.Eresp.Add(1)
 		}
@@ -153,7 +163,7 @@ func failureOf(r *upstream.Result) session.Failure {
 		return session.Forward(r.Code, r.Text)
 	case upstream.Limit:
 		return session.Failure{Kind: session.Limit}
-	case upstream.Looping, upstream.TLSFailed:
+	case upstream.Looping, upstream.TLSFailed, upstream.NeedsTLS:
 		return session.Failure{Kind: session.ConfigError}
 	}
 	return session.Failure{Kind: session.Unavailable}
@@ -163,6 +173,9 @@ func failureOf(r *upstream.Result) session.Failure {
 // retries, then at another one if the rule of one home allows it.
 func (l *login) again(now time.Time) bool {
 	cfg := l.be.Config()
+	if now.Add(retryAfter).After(l.p.s.Deadline()) {
+		return false // the client has waited long enough
+	}
 	if l.retries < cfg.Retries {
 		l.retries++
 		l.count(func(n *balancer.Counters) { n.Wretr.Add(1) })
@@ -183,9 +196,7 @@ func (l *login) expired(now time.Time) {
 	if l.attempt != nil {
 		return
 	}
-	state := l.place.Server.State()
-	away := !state.Health.Up || state.Admin == balancer.Maint
-	if away && !l.moved && l.be.Redispatch(now, &l.place) == nil {
+	if l.place.Server.Away() && !l.moved && l.be.Redispatch(now, &l.place) == nil {
 		l.moved, l.retries = true, 0
 	}
 	l.try()
@@ -214,12 +225,12 @@ func (l *login) cancel(now time.Time) {
 // accepted hands the connection over to the relay.
 func (l *login) accepted(now time.Time, r *upstream.Result) {
 	p, c := l.p, l.p.c
-	if err := l.place.Begin(now); err != nil {
-		// Moved between the choice and the login: this server is not home any
-		// more. The next attempt asks again.
+	if l.place.Server.Away() || l.place.Begin(now) != nil {
+		// Moved, or the server went away, between the choice and the login:
+		// this is not home any more. The next attempt asks again.
 		r.Conn.Close()
 		l.place.End(now)
-		if l.retries++; l.retries > l.be.Config().Retries {
+		if l.placed > maxPlaced {
 			l.refuse(now, balancer.ErrNoServer)
 			return
 		}
@@ -235,7 +246,7 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 	if l.place.Elsewhere {
 		c.fe.e.closeElsewhere(l.place.Key, l.place.Server)
 	}
-	c.pair.Start(c.cli, r.Conn, &c.fe.set.Load().timeouts, c, toClient, p.in)
+	c.pair.Start(c.cli, r.Conn, &c.fe.set.Load().timeouts, c, relay.Waiting{ToClient: toClient, ToServer: p.in})
 }
 
 // logFailed writes a line for a login that came to nothing; fail2ban and
@@ -251,7 +262,7 @@ func (l *login) logFailed(reason, state string, r *upstream.Result) {
 		slog.String("mech", l.req.Mechanism.String()), slog.String("reason", reason), slog.String("state", state))
 	if r != nil {
 		attrs = append(attrs, slog.String("where", r.Where))
-		if len(r.Text) > 0 {
+		if l.mayLog(r) {
 			attrs = append(attrs, slog.String("answer", string(r.Text)))
 		}
 		if r.Err != nil {
@@ -260,6 +271,14 @@ func (l *login) logFailed(reason, state string, r *upstream.Result) {
 	}
 	attrs = append(attrs, slog.String("dur", duration(time.Since(l.begun).Milliseconds())))
 	c.fe.e.log.LogAttrs(context.Background(), slog.LevelInfo, "login failed", attrs...)
+}
+
+// mayLog reports whether the server's text can stand in the log: one that
+// repeats the command may repeat the password.
+func (l *login) mayLog(r *upstream.Result) bool {
+	secret := l.req.Secret.Reveal()
+	return len(r.Text) > 0 && r.Outcome != upstream.Protocol && !l.req.Mechanism.OAuth() &&
+		(len(secret) == 0 || !bytes.Contains(r.Text, secret))
 }
 
 var _ loop.Handler = (*prelogin)(nil)

@@ -57,7 +57,11 @@ func (p *prelogin) begin() {
 // startTLS begins a TLS handshake. Its deadline runs from now.
 func (p *prelogin) startTLS() {
 	p.timerAt(time.Now().Add(p.c.fe.e.limits.Load().HandshakeTimeout))
-	p.c.cli.StartServerTLS(p.c.fe.set.Load().TLS, p.c.fe.e.slots, p.tlsDone)
+	cfg := p.c.fe.set.Load().TLS
+	if cfg == nil { // a reload has switched TLS off, but it was promised
+		cfg = p.set.TLS
+	}
+	p.c.cli.StartServerTLS(cfg, p.c.fe.e.slots, p.tlsDone)
 }
 
 func (p *prelogin) timerAt(t time.Time) { p.c.w().loop.SetTimer(&p.timer, t, p) }
@@ -102,7 +106,8 @@ func (p *prelogin) greet(tls bool) {
 	now := time.Now()
 	if p.refuse {
 		p.c.cli.Write([]byte(byeFull))
-		p.close(now, reasonFull, stateProxy)
+		p.c.cli.FinishQuiet()
+		p.abort(now, reasonFull, stateProxy) // its descriptor is needed
 		return
 	}
 	p.s = session.New(&p.set.session, p, time.UnixMilli(p.c.start), tls)
@@ -128,14 +133,20 @@ func (p *prelogin) Data(_ *loop.Conn, b []byte) {
 	p.feed(in)
 }
 
+// offer is how many bytes the machine is offered at a time, so that a client
+// which asks much and reads nothing cannot make it answer without bound.
+const offer = 2 << 10
+
 // feed lets the machine consume what it can and keeps the rest.
 func (p *prelogin) feed(in []byte) {
-	n := p.s.FromClient(time.Now(), in)
-	rest := in[n:]
+	rest := p.consume(in)
+	if p.c.pre == nil {
+		return // the answer met a broken connection
+	}
 	switch {
 	case len(rest) == 0:
 		p.in = nil
-	case len(p.in) == 0 || n > 0:
+	case len(p.in) == 0 || len(rest) < len(in):
 		p.in = append(p.in[:0], rest...)
 	}
 	if len(p.in) > smallInput && !p.takeBig() {
@@ -145,12 +156,38 @@ func (p *prelogin) feed(in []byte) {
 	p.after()
 }
 
-// bound stops reading while the machine has as much as it will take, which it
-// does not before a delay or a login is over.
+// consume offers in to the machine, piece by piece while the client takes the
+// answers, and returns what is left. No piece ends with a line if there is
+// more, because the machine must see what stands behind STARTTLS.
+func (p *prelogin) consume(in []byte) (rest []byte) {
+	for size := offer; len(in) > 0; {
+		size = min(size, len(in))
+		if size < len(in) && in[size-1] == '\n' {
+			size++
+		}
+		n := p.s.FromClient(time.Now(), in[:size])
+		in = in[n:]
+		switch {
+		case p.c.pre == nil, p.closing, p.login != nil, p.wantTLS, p.c.cli.Pending() > 0:
+			return in
+		case n > 0:
+			size = offer
+		case size == len(in):
+			return in // it wants more
+		default:
+			size *= 2
+		}
+	}
+	return in
+}
+
+// bound stops reading while the client does not take its answers, and while
+// the machine has as much as it will take, which it does not before a delay or
+// a login is over.
 func (p *prelogin) bound() {
-	switch full := len(p.in) >= p.s.MaxInput(); {
+	switch {
 	case p.closing:
-	case full:
+	case len(p.in) >= p.s.MaxInput() || p.c.cli.Pending() > 0:
 		p.c.cli.Pause()
 	case p.c.cli.Paused():
 		p.c.cli.Resume()
@@ -161,6 +198,9 @@ func (p *prelogin) bound() {
 // reading when that is much.
 func (p *prelogin) hold(b []byte) {
 	p.in = append(p.in, b...)
+	if len(p.in) > smallInput && !p.takeBig() {
+		return
+	}
 	p.bound()
 }
 
@@ -185,6 +225,7 @@ func (p *prelogin) after() {
 	switch {
 	case p.c.pre == nil:
 	case p.closing:
+		p.countEnd()
 		p.close(time.Now(), p.why.String(), p.why.Termination())
 	case p.login != nil:
 		if !p.login.started {
@@ -211,13 +252,28 @@ func (p *prelogin) Expired(now time.Time) {
 	}
 }
 
+// countEnd counts the connections that ended for what they sent.
+func (p *prelogin) countEnd() {
+	switch p.why {
+	case session.BadCommands, session.LineTooLong, session.LiteralTooLong, session.EarlyBytes, session.Protocol:
+		for _, n := range p.counters() {
+			n.Malformed.Add(1)
+		}
+	}
+}
+
 // goOn offers what was held back, now that the machine may take it.
 func (p *prelogin) goOn() {
-	if p.c.pre != nil && !p.closing && len(p.in) > 0 {
+	switch {
+	case p.c.pre == nil:
+	case p.closing:
+		p.after()
+	case len(p.in) > 0:
 		p.feed(p.in)
-		return
+	default:
+		p.bound()
+		p.after()
 	}
-	p.after()
 }
 
 // EOF is the client's end. There is nobody left to answer.
@@ -231,8 +287,12 @@ func (p *prelogin) EOF(*loop.Conn) {
 	p.after()
 }
 
-// Drained has no use here: nothing is held back.
-func (p *prelogin) Drained(*loop.Conn) {}
+// Drained goes on with a client that has taken its answers.
+func (p *prelogin) Drained(*loop.Conn) {
+	if p.s != nil && p.login == nil {
+		p.goOn()
+	}
+}
 
 // Closed is a connection that broke.
 func (p *prelogin) Closed(_ *loop.Conn, err error) {

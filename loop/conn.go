@@ -3,7 +3,6 @@ package loop
 import (
 	"io"
 	"net/netip"
-	"time"
 
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"golang.org/x/sys/unix"
@@ -62,7 +61,7 @@ const (
 	connecting                  // connect(2) has not been answered
 )
 
-// add takes a new descriptor into the loop.
+// add takes a new descriptor into the loop. The caller counts it.
 func (l *Loop) add(fd int, h Handler, want interest) (*Conn, error) {
 	c := &Conn{loop: l, h: h, fd: int32(fd)}
 	if err := c.want(want); err != nil {
@@ -70,7 +69,6 @@ func (l *Loop) add(fd int, h Handler, want interest) (*Conn, error) {
 		return nil, err
 	}
 	l.conns.put(fd, c)
-	l.count.Add(1)
 	return c, nil
 }
 
@@ -191,7 +189,7 @@ func (c *Conn) readable() {
 		case err == unix.EAGAIN || err == unix.EINTR:
 			return
 		default:
-			c.fail(err)
+			c.broken(err)
 			return
 		}
 		// A read that left room has emptied the socket; a further one would
@@ -214,120 +212,34 @@ func (c *Conn) received(p []byte) {
 	}
 }
 
-// eof notes the end of the other side's bytes.
+// eof notes the end of the other side's bytes. Under TLS it may be met twice:
+// as a close_notify, and as the end of the stream.
 func (c *Conn) eof() {
+	if c.mode&gotEOF != 0 {
+		return
+	}
 	c.mode |= gotEOF
-	if c.tls != nil && c.tls.hs != nil {
-		c.fail(io.ErrUnexpectedEOF) // the handshake's goroutine is told by Close
+	if c.Handshaking() {
+		c.rewant()
+		c.tls.hs.end(c, io.ErrUnexpectedEOF)
 		return
 	}
 	c.h.EOF(c)
 	c.rewant()
 }
 
-// Write sends p, encrypted if the connection is under TLS. It never refuses:
-// what the socket does not take is kept, and Drained called when it is gone.
-// So who writes must stop its source while Pending is not zero. After Finish,
-// CloseWrite or a failure it does nothing.
-func (c *Conn) Write(p []byte) {
-	if c.fd < 0 || c.mode&sentEOF != 0 || len(p) == 0 {
-		return
-	}
-	if c.tls == nil {
-		c.write(p)
-		return
-	}
-	if c.tls.hs != nil {
-		return // nobody could read it
-	}
-	// The collector below takes everything, so the error can only be TLS's
-	// own, which is final.
-	if _, err := c.tls.conn.Write(p); err != nil {
+// broken takes an error of the socket. During a TLS handshake it is the
+// handshake that failed: it may know better why, from an alert.
+func (c *Conn) broken(err error) {
+	if !c.Handshaking() {
 		c.fail(err)
 		return
 	}
-	c.flushTLS()
-}
-
-// write sends raw bytes, and keeps what is refused.
-func (c *Conn) write(p []byte) {
-	if c.out != nil {
-		c.out.b = append(c.out.b, p...)
-		return
-	}
-	n, err := writeFD(c.FD(), p)
-	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
-		c.fail(err)
-		return
-	}
-	if n == len(p) {
-		return
-	}
-	if rest := p[n:]; len(rest) > readSize/16 {
-		c.out = &pending{b: append(c.loop.buffer(), rest...)}
-	} else {
-		c.out = &pending{b: append(make([]byte, 0, len(rest)), rest...)}
-	}
+	c.mode |= gotEOF
 	c.rewant()
-}
-
-// writable goes on with what was kept.
-func (c *Conn) writable() {
-	if c.mode&connecting != 0 && !c.connected() {
-		return
+	if c.Handshaking() {
+		c.tls.hs.end(c, err)
 	}
-	out := c.out
-	if out == nil {
-		return
-	}
-	n, err := writeFD(c.FD(), out.b[out.sent:])
-	if err != nil {
-		if err != unix.EAGAIN && err != unix.EINTR {
-			c.fail(err)
-		}
-		return
-	}
-	if out.sent += n; out.sent < len(out.b) {
-		return
-	}
-	c.dropOut()
-	if c.mode&sentEOF != 0 {
-		c.shutdown()
-	}
-	// Drained often fills out again at once; the poller is told once, behind it.
-	c.h.Drained(c)
-	c.rewant()
-}
-
-func (c *Conn) dropOut() {
-	if c.out != nil {
-		c.loop.release(c.out.b)
-		c.out = nil
-	}
-}
-
-// CloseWrite sends the end of our bytes, behind those still kept. Under TLS
-// the close_notify goes before it. RFC 8446 section 6.1.
-func (c *Conn) CloseWrite() {
-	if c.fd < 0 || c.mode&sentEOF != 0 {
-		return
-	}
-	if c.tls != nil && c.tls.hs == nil {
-		_ = c.tls.conn.CloseWrite() // an error means that the connection breaks soon anyway
-		c.flushTLS()
-	}
-	if c.fd < 0 {
-		return
-	}
-	c.mode |= sentEOF
-	if c.out == nil {
-		c.shutdown()
-	}
-}
-
-func (c *Conn) shutdown() {
-	// ENOTCONN: the other side has reset it; reading will tell.
-	_ = unix.Shutdown(c.FD(), unix.SHUT_WR)
 }
 
 // Done reports whether both sides have sent their end and all of ours is out.
@@ -369,67 +281,7 @@ func (c *Conn) fail(err error) {
 	}
 	h := c.h
 	c.Close()
-	h.Closed(c, err)
-}
-
-// Finish sends what is kept and our end, then waits a moment for the other
-// side's end before it closes, so that a reset cannot overtake the last bytes.
-// The handler hears no more of the connection.
-func (c *Conn) Finish() {
-	if c.fd < 0 {
-		return
+	if h != nil { // nil while Accepted runs
+		h.Closed(c, err)
 	}
-	if c.tls != nil && c.tls.hs != nil {
-		c.Close()
-		return
-	}
-	if c.tls == nil && c.out == nil && c.mode&gotEOF != 0 {
-		c.Close() // says our end as well
-		return
-	}
-	c.CloseWrite()
-	if c.fd < 0 || c.Done() {
-		c.Close()
-		return
-	}
-	f := &finish{conn: c, left: maxLinger}
-	c.h = f
-	c.mode &^= paused
-	c.rewant()
-	if c.fd >= 0 {
-		c.loop.SetTimer(&f.timer, time.Now().Add(lingerTime), f)
-	}
-}
-
-const (
-	lingerTime = 2 * time.Second
-	maxLinger  = 256 << 10 // bytes of a talkative client that are thrown away
-)
-
-// finish throws away what still comes on a finished connection.
-type finish struct {
-	conn  *Conn
-	timer Timer
-	left  int
-}
-
-func (f *finish) Data(_ *Conn, p []byte) {
-	if f.left -= len(p); f.left < 0 {
-		f.end()
-	}
-}
-
-func (f *finish) EOF(c *Conn) {
-	if c.Done() {
-		f.end()
-	}
-}
-
-func (f *finish) Drained(c *Conn)       { f.EOF(c) }
-func (f *finish) Closed(*Conn, error)   { f.conn.loop.StopTimer(&f.timer) }
-func (f *finish) Expired(now time.Time) { f.conn.Close() }
-
-func (f *finish) end() {
-	f.conn.loop.StopTimer(&f.timer)
-	f.conn.Close()
 }

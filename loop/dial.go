@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +16,7 @@ import (
 
 // Addr is an address that can be dialled without further look-ups. Immutable.
 type Addr struct {
-	sa     unix.Sockaddr
+	raw    []byte // as connect(2) takes it
 	family int
 	text   string
 	ap     netip.AddrPort
@@ -28,22 +30,22 @@ func (a Addr) AddrPort() netip.AddrPort { return a.ap }
 
 // AddrFrom makes an Addr of an IP address with port.
 func AddrFrom(ap netip.AddrPort) Addr {
-	ip := ap.Addr().Unmap()
-	ap = netip.AddrPortFrom(ip, ap.Port())
-	if ip.Is4() {
-		return Addr{sa: &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ip.As4()}, family: unix.AF_INET, text: ap.String(), ap: ap}
+	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	a := Addr{family: unix.AF_INET, text: ap.String(), ap: ap, raw: rawTCP(ap)}
+	if ap.Addr().Is6() {
+		a.family = unix.AF_INET6
 	}
-	return Addr{sa: &unix.SockaddrInet6{Port: int(ap.Port()), Addr: ip.As16()}, family: unix.AF_INET6, text: ap.String(), ap: ap}
+	return a
 }
 
 // Resolve turns "host:port" or "unix:/path" into an address; of a name's
-// addresses it takes the first. It blocks and must not be called on a loop.
+// addresses it takes the lowest, IPv4 before IPv6. It blocks and must not be called on a loop.
 func Resolve(ctx context.Context, text string) (Addr, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if len(path) == 0 || len(path) > 107 { // sun_path, unix(7)
 			return Addr{}, fmt.Errorf("loop: resolve %q: a unix path has 1 to 107 bytes", text)
 		}
-		return Addr{sa: &unix.SockaddrUnix{Name: path}, family: unix.AF_UNIX, text: text}, nil
+		return Addr{raw: rawUnix(path), family: unix.AF_UNIX, text: text}, nil
 	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
@@ -63,6 +65,9 @@ func Resolve(ctx context.Context, text string) (Addr, error) {
 	if len(ips) == 0 {
 		return Addr{}, fmt.Errorf("loop: resolve %q: no address", host)
 	}
+	// The order of an answer changes from one to the next; a reload must not
+	// find another server behind the same addresses.
+	slices.SortFunc(ips, func(a, b netip.Addr) int { return a.Unmap().Compare(b.Unmap()) })
 	return AddrFrom(netip.AddrPortFrom(ips[0], uint16(n))), nil
 }
 
@@ -90,6 +95,7 @@ func (l *Loop) Dial(to Addr, source netip.Addr, sc *SocketConfig, h Handler) (*C
 	if err != nil {
 		return nil, err
 	}
+	l.count.Add(1)
 	if tell {
 		c.mode |= connecting
 	}
@@ -114,11 +120,11 @@ func connect(fd int, to Addr, source netip.Addr, sc *SocketConfig) error {
 		if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return err
 		}
-		if err := unix.Bind(fd, AddrFrom(netip.AddrPortFrom(source, 0)).sa); err != nil {
+		if err := rawCall(unix.SYS_BIND, fd, AddrFrom(netip.AddrPortFrom(source, 0)).raw); err != nil {
 			return err
 		}
 	}
-	err := unix.Connect(fd, to.sa)
+	err := rawCall(unix.SYS_CONNECT, fd, to.raw)
 	if errors.Is(err, unix.EINPROGRESS) {
 		return nil
 	}
@@ -163,4 +169,11 @@ func IsRefused(err error) bool {
 func IsExhausted(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) ||
 		errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}
+
+// IsBroken reports whether err says no more than that the connection ended
+// where it should not have.
+func IsBroken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET) ||
+		errors.Is(err, unix.EPIPE) || errors.Is(err, ErrHandshakeAborted)
 }

@@ -3,7 +3,9 @@ package loop
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -18,27 +20,79 @@ import (
 // has waited longest for its client, at least a second, makes room: clients
 // which fall silent in the middle cannot keep others out.
 //
+// A few goroutines stay for the next handshake, since their stacks have grown
+// to what one needs; what they cannot take gets a goroutine of its own.
+//
 // Shared: any goroutine may call any method.
 type Handshakes struct {
-	cpu chan struct{}
+	cpu  chan struct{}
+	work chan *handshake // to a goroutine that waits for it
 
-	mu      sync.Mutex // guards the fields below; nothing is locked under it
+	mu      sync.Mutex // guards the fields below; a handshake's mu may be taken under it
 	max     int
 	running int
+	looking bool                     // lookAgain will run
 	waiting []*handshake             // in the order of coming; may hold aborted ones
 	silent  map[*handshake]time.Time // waits for its client, since when
 }
 
-// NewHandshakes allows max handshakes at once, cpus of them computing.
+// stayers is how many goroutines stay for each processor.
+const stayers = 4
+
+// NewHandshakes allows max handshakes at once, cpus of them computing. Call
+// Close in the end.
 func NewHandshakes(max, cpus int) *Handshakes {
-	return &Handshakes{cpu: make(chan struct{}, cpus), max: max, silent: make(map[*handshake]time.Time)}
+	s := &Handshakes{
+		cpu: make(chan struct{}, cpus), work: make(chan *handshake),
+		max: max, silent: make(map[*handshake]time.Time),
+	}
+	for range stayers * cpus {
+		go s.stay() // ends at Close
+	}
+	return s
+}
+
+// Close lets the goroutines go. No handshake may begin any more; those under
+// way end with their connections.
+func (s *Handshakes) Close() { close(s.work) }
+
+func (s *Handshakes) stay() {
+	for hs := range s.work {
+		hs.run()
+	}
+}
+
+// begin gives a handshake that has its slot a goroutine.
+func (s *Handshakes) begin(hs *handshake) {
+	select {
+	case s.work <- hs:
+	default:
+		go hs.run() // ends with the handshake, at the latest when the loop aborts it
+	}
 }
 
 // SetMax changes how many may be under way from now on.
 func (s *Handshakes) SetMax(n int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.max = n
+	s.mu.Unlock()
+	for hs := s.admit(); hs != nil; hs = s.admit() {
+		s.begin(hs)
+	}
+}
+
+// admit gives a free slot to the next in line, nil if there is none of either.
+func (s *Handshakes) admit() *handshake {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running >= s.max {
+		return nil
+	}
+	hs := s.nextLocked()
+	if hs != nil {
+		s.running++
+	}
+	return hs
 }
 
 // Running is the number of handshakes under way.
@@ -65,18 +119,21 @@ type handshake struct {
 	tls   *tls.Conn
 	done  func(error)
 	ready bool // given to slots; owned by the loop
+	held  bool // the connection is paused; owned by the loop
 
 	mu      sync.Mutex // guards the fields below
 	wake    *sync.Cond
 	in      []byte
+	over    error // there will be no more in, and why
+	begun   bool  // it has its goroutine
 	aborted bool
 	fd      int
 }
 
 // StartServerTLS does the server's side of a handshake with the bytes that
 // come from now on; done gets the result on the loop, nil for success. After
-// an error the connection finishes by itself. If the client goes away first,
-// Handler.Closed is called instead of done.
+// an error the connection finishes by itself. The handler hears nothing before
+// done, except Closed if the poller fails.
 func (c *Conn) StartServerTLS(cfg *tls.Config, s *Handshakes, done func(error)) {
 	c.startTLS(func(p net.Conn) *tls.Conn { return tls.Server(p, cfg) }, s, done)
 }
@@ -97,24 +154,46 @@ func (c *Conn) startTLS(make func(net.Conn) *tls.Conn, s *Handshakes, done func(
 }
 
 // feed takes bytes from the loop. The handshake of a server gets its goroutine
-// when the ClientHello is complete.
+// when the ClientHello is complete. A client that sends much ahead is not read
+// any more until the handshake is done.
 func (hs *handshake) feed(c *Conn, p []byte) {
 	hs.mu.Lock()
-	over := len(hs.in)+len(p) > maxHello+readSize/4
-	if !over {
-		hs.in = append(hs.in, p...)
-	}
+	hs.in = append(hs.in, p...)
 	in := hs.in
 	hs.wake.Signal()
 	hs.mu.Unlock()
 	switch {
-	case over:
-		hs.finish(c, errors.New("loop: too many bytes before the end of the TLS handshake"))
 	case !hs.ready && helloComplete(in):
 		hs.submit()
 	case !hs.ready && len(in) > maxHello:
 		hs.finish(c, errors.New("loop: ClientHello too long"))
+		return
 	}
+	if hs.ready && len(in) > maxHello {
+		hs.held = true
+		c.Pause()
+	}
+}
+
+// end says that the other side sends no more. A handshake that has begun goes
+// on with what it has, and tells its result; any other fails here.
+func (hs *handshake) end(c *Conn, err error) {
+	hs.mu.Lock()
+	hs.over = err
+	begun := hs.begun
+	hs.wake.Signal()
+	hs.mu.Unlock()
+	if !begun {
+		hs.finish(c, err)
+	}
+}
+
+// begin notes that the goroutine is there, and reports whether it is needed.
+func (hs *handshake) begin() bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.begun = !hs.aborted
+	return hs.begun
 }
 
 // helloComplete reports whether b holds a whole ClientHello, or something that
@@ -169,11 +248,35 @@ func (hs *handshake) submit() {
 	} else {
 		s.waiting = append(s.waiting, hs)
 		victim = s.longestSilentLocked()
+		s.lookAgainLocked()
 	}
 	s.mu.Unlock()
 	if run {
-		go hs.run() // ends with the handshake, at the latest when the loop aborts it
+		s.begin(hs)
 	}
+	if victim != nil {
+		victim.abort()
+	}
+}
+
+// lookAgainLocked arranges for room to be made while handshakes wait, though
+// no further one comes.
+func (s *Handshakes) lookAgainLocked() {
+	if !s.looking {
+		s.looking = true
+		time.AfterFunc(patience, s.lookAgain)
+	}
+}
+
+func (s *Handshakes) lookAgain() {
+	s.mu.Lock()
+	s.looking = false
+	var victim *handshake
+	if len(s.waiting) > 0 {
+		victim = s.longestSilentLocked()
+		s.lookAgainLocked()
+	}
+	s.mu.Unlock()
 	if victim != nil {
 		victim.abort()
 	}
@@ -200,44 +303,83 @@ func (s *Handshakes) longestSilentLocked() *handshake {
 
 // release gives the slot to the next in line.
 func (s *Handshakes) release() {
+	if hs := s.next(); hs != nil {
+		go hs.run() // takes over the slot; the caller's goroutine is not free yet
+	}
+}
+
+// next is the handshake that gets the slot of one that has ended; nil if none
+// waits for it.
+func (s *Handshakes) next() *handshake {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.waiting) > 0 && s.running <= s.max {
+	if s.running <= s.max {
+		if hs := s.nextLocked(); hs != nil {
+			return hs
+		}
+	}
+	s.running--
+	return nil
+}
+
+// nextLocked takes the first in line that was not aborted meanwhile.
+func (s *Handshakes) nextLocked() *handshake {
+	for len(s.waiting) > 0 {
 		hs := s.waiting[0]
 		s.waiting[0] = nil
 		s.waiting = s.waiting[1:]
-		if hs.isAborted() {
-			continue
+		if !hs.isAborted() {
+			return hs
 		}
-		go hs.run() // takes over the slot
-		return
 	}
-	s.running--
+	return nil
 }
 
 // run does the handshake on a goroutine of its own.
 func (hs *handshake) run() {
+	if !hs.begin() {
+		hs.slots.release()
+		return
+	}
 	hs.slots.cpu <- struct{}{}
-	err := hs.tls.Handshake()
+	err := hs.shake()
 	<-hs.slots.cpu
 	hs.slots.release()
 	hs.conn.loop.Post(func() { hs.finish(hs.conn, err) })
+}
+
+// shake does the handshake. Should crypto/tls panic at what it is sent, that
+// costs one connection.
+func (hs *handshake) shake() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			hs.conn.loop.log.Error("panic in TLS handshake", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return hs.tls.Handshake()
 }
 
 // read blocks until the loop has fed bytes.
 func (hs *handshake) read(b []byte) (int, error) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if len(hs.in) == 0 && !hs.aborted {
+	if hs.silentLocked() {
 		hs.await()
 	}
-	if hs.aborted {
+	switch {
+	case hs.aborted:
 		return 0, ErrHandshakeAborted
+	case len(hs.in) == 0:
+		return 0, hs.over
 	}
 	n := copy(b, hs.in)
 	hs.in = hs.in[n:]
 	return n, nil
 }
+
+// silentLocked reports whether there is nothing to read yet.
+func (hs *handshake) silentLocked() bool { return len(hs.in) == 0 && hs.over == nil && !hs.aborted }
 
 // await waits for bytes and lets others compute meanwhile.
 func (hs *handshake) await() {
@@ -249,7 +391,7 @@ func (hs *handshake) await() {
 	s.mu.Unlock()
 
 	hs.mu.Lock()
-	for len(hs.in) == 0 && !hs.aborted {
+	for hs.silentLocked() {
 		hs.wake.Wait()
 	}
 	hs.mu.Unlock()
@@ -313,10 +455,15 @@ func (hs *handshake) finish(c *Conn, err error) {
 	t := c.tls
 	t.hs, t.pipe.hs = nil, nil
 	t.pipe.in = hs.in // the goroutine has ended
+	if hs.held {
+		c.mode &^= paused
+	}
+	c.mode &^= gotEOF // it is met again behind the bytes that came before it
 	hs.done(nil)
 	if c.fd >= 0 && c.tls == t {
 		t.deliver(c)
 		c.flushTLS()
+		c.rewant()
 	}
 	if len(t.pipe.in) == 0 {
 		t.pipe.in = nil

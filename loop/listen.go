@@ -222,11 +222,11 @@ func (ln *Listener) accept() {
 			ln.pause()
 			return
 		}
-		fd, sa, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, from, err := acceptFD(ln.fd)
 		switch {
 		case err == nil:
 			ln.h.Opened()
-			ln.deal(fd, sa)
+			ln.deal(fd, from)
 		case err == unix.EAGAIN:
 			return
 		case IsExhausted(err):
@@ -240,9 +240,9 @@ func (ln *Listener) accept() {
 }
 
 // deal gives a connection to the loop with the fewest.
-func (ln *Listener) deal(fd int, sa unix.Sockaddr) {
-	from := addrPort(sa)
+func (ln *Listener) deal(fd int, from netip.AddrPort) {
 	to := ln.group.Next()
+	to.count.Add(1) // now, so that a burst is spread
 	if to == ln.loop {
 		to.take(fd, from, ln.h)
 		return
@@ -253,12 +253,18 @@ func (ln *Listener) deal(fd int, sa unix.Sockaddr) {
 func (l *Loop) take(fd int, from netip.AddrPort, h Acceptor) {
 	c, err := l.add(fd, nil, wantRead)
 	if err != nil {
+		l.count.Add(-1)
 		l.log.Error("accepted connection lost", "err", err)
 		h.Accepted(nil, from)
 		return
 	}
-	if c.h = h.Accepted(c, from); c.h == nil {
+	defer l.caught(c)
+	handler := h.Accepted(c, from)
+	switch {
+	case handler == nil:
 		c.Close()
+	case c.h == nil: // else Accepted has set one, which may have changed since
+		c.h = handler
 	}
 }
 
@@ -270,7 +276,7 @@ func (ln *Listener) exhausted(err error) {
 	say := ln.h.Exhausted(err)
 	if ln.spare >= 0 {
 		_ = unix.Close(ln.spare)
-		fd, _, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, _, err := acceptFD(ln.fd)
 		if err == nil {
 			_, _ = unix.Write(fd, say) // a new socket takes a line; if not, the close says it
 			_ = unix.Close(fd)

@@ -27,8 +27,7 @@ import (
 
 const (
 	// readSize is what one read(2) takes at most, and so what a connection
-	// may have to keep when the other side does not take it. DESIGN: 64 kB
-	// for each direction.
+	// may have to keep when the other side does not take it.
 	readSize = 64 << 10
 	// maxRecord is the plaintext of one TLS record. RFC 8446 section 5.1.
 	maxRecord = 16 << 10
@@ -88,6 +87,7 @@ func NewGroup(n int, log *slog.Logger) (*Group, error) {
 			done:      make(chan struct{}),
 		}
 		l.wheel.init(time.Now())
+		l.wheel.caught = l.caught
 		g.Loops = append(g.Loops, l)
 	}
 	return g, nil
@@ -190,6 +190,7 @@ func (l *Loop) event(fd int, ev netpoll.IOEvent, _ netpoll.IOFlags) error {
 	c := l.conns.get(fd)
 	if c == nil {
 		if ln := l.listeners[fd]; ln != nil {
+			defer l.caught(nil)
 			ln.accept()
 		}
 		return nil
@@ -214,6 +215,7 @@ func (l *Loop) caught(c *Conn) {
 	}
 	l.log.Error("panic on event loop", "loop", l.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	if c != nil && c.fd >= 0 {
+		defer l.caught(nil) // the handler may fail again when it is told
 		c.fail(errPanic)
 	}
 }

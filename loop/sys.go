@@ -11,16 +11,14 @@ import (
 
 // SocketConfig is what every TCP socket gets. Zero leaves a value to the kernel.
 type SocketConfig struct {
-	KeepAliveIdle     time.Duration // silence until the first probe
-	KeepAliveInterval time.Duration // between probes
-	UserTimeout       time.Duration // longest time that sent bytes stay unacknowledged
+	KeepAliveIdle time.Duration // silence until the other side is asked whether it lives
+	UserTimeout   time.Duration // longest time that sent bytes, or such a question, stay unanswered
 }
 
-// keepAliveProbes is how many probes go unanswered until a connection is dead.
-const keepAliveProbes = 3
-
 // apply sets the options on a TCP socket. On a listener it serves all sockets
-// accepted from it: the kernel hands the options down.
+// accepted from it: the kernel hands the options down. How often a silent side
+// is asked is left to the kernel, since TCP_USER_TIMEOUT decides when it is
+// dead (tcp(7)), and every option costs a call for each login.
 func (sc *SocketConfig) apply(fd int) error {
 	set := func(level, opt, v int) error {
 		if v == 0 {
@@ -32,8 +30,6 @@ func (sc *SocketConfig) apply(fd int) error {
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(sc.KeepAliveIdle)},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(sc.KeepAliveInterval)},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes},
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(sc.UserTimeout.Milliseconds())},
 	} {
 		if err := set(o.level, o.opt, o.v); err != nil {

@@ -29,11 +29,12 @@ type Expirer interface {
 // wheel is a hashed timing wheel: arming, stopping and expiring a timer cost
 // the same whatever their number. Owned by its loop, but for due.
 type wheel struct {
-	start time.Time
-	tick  int64 // all ticks up to this one have been served
-	slots [wheelSlots]Timer
-	used  [wheelSlots / 64]uint64 // a bit for each slot that holds timers
-	due   atomic.Int64            // earliest tick that may have a timer; read by the clock
+	caught func(*Conn) // deferred around each call; nil is not
+	start  time.Time
+	tick   int64 // all ticks up to this one have been served
+	slots  [wheelSlots]Timer
+	used   [wheelSlots / 64]uint64 // a bit for each slot that holds timers
+	due    atomic.Int64            // earliest tick that may have a timer; read by the clock
 }
 
 const never = int64(1) << 62
@@ -116,7 +117,7 @@ func (w *wheel) serve(i int64, now time.Time) {
 		}
 		who := t.who
 		t.who = nil
-		who.Expired(now)
+		w.call(who, now)
 	}
 }
 
@@ -146,13 +147,25 @@ func (g *Group) tick() {
 		case now := <-t.C:
 			g.clock.Store(now.UnixMilli())
 			for _, l := range g.Loops {
-				if l.wheel.at(now) >= l.wheel.due.Load() {
-					l.wheel.due.Store(never) // until served, one post is enough
-					l.Post(l.expire)
-				}
+				l.wakeIfDue(now)
 			}
 		}
 	}
 }
 
+func (l *Loop) wakeIfDue(now time.Time) {
+	if l.wheel.at(now) >= l.wheel.due.Load() {
+		l.wheel.due.Store(never) // until served, one post is enough
+		l.Post(l.expire)
+	}
+}
+
 func (l *Loop) expire() { l.wheel.advance(time.Now()) }
+
+// call calls one Expirer. If it panics, the timers behind it still get theirs.
+func (w *wheel) call(who Expirer, now time.Time) {
+	if w.caught != nil {
+		defer w.caught(nil)
+	}
+	who.Expired(now)
+}

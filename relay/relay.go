@@ -48,6 +48,7 @@ type Pair struct {
 	up, down       atomic.Int64
 	lines
 	ending side // who has sent its end first
+	said   bool // our own BYE
 	ended  bool
 }
 
@@ -59,10 +60,12 @@ const (
 	serverSide
 )
 
-// Start joins the two connections, which live on the same loop. toClient and
-// toServer are what has to be sent before anything else: the answer to the
-// login with all that followed it, and what the client sent behind its login.
-func (p *Pair) Start(client, server *loop.Conn, limits *Timeouts, owner Owner, toClient, toServer []byte) {
+// Waiting is what has to be sent before anything else: the answer to the login
+// with all that followed it, and what the client sent behind its login.
+type Waiting struct{ ToClient, ToServer []byte }
+
+// Start joins the two connections, which live on the same loop.
+func (p *Pair) Start(client, server *loop.Conn, limits *Timeouts, owner Owner, w Waiting) {
 	p.client, p.server, p.limits, p.owner = client, server, limits, owner
 	client.SetHandler(p)
 	server.SetHandler(p)
@@ -70,9 +73,9 @@ func (p *Pair) Start(client, server *loop.Conn, limits *Timeouts, owner Owner, t
 	p.clientLast, p.serverLast = now, now
 	p.arm()
 	// Neither write can fail over to Closed before both handlers are set.
-	p.pass(server, client, &p.down, toClient)
+	p.pass(server, client, &p.down, w.ToClient)
 	if !p.ended {
-		p.pass(client, server, &p.up, toServer)
+		p.pass(client, server, &p.up, w.ToServer)
 	}
 	// What TLS has read behind the login waits in the connection.
 	if !p.ended && client.Paused() && server.Pending() == 0 {
@@ -165,7 +168,8 @@ func (p *Pair) EOF(c *loop.Conn) {
 	}
 	switch {
 	case p.ended:
-	case p.ending != from && to.Pending() == 0: // the second of the two
+	case p.ending != from && to.Pending() == 0, // the second of the two
+		p.lines.bye && from == serverSide && to.Pending() == 0: // a logout is over for both
 		p.end(p.reasonOfEnd())
 	default:
 		to.CloseWrite()
@@ -211,10 +215,10 @@ func (p *Pair) Kill(why Reason) {
 // sayBye tells the client why it is left alone, if the server has not done so
 // and the stream is at a place where it will be understood.
 func (p *Pair) sayBye(text string) {
-	if p.ended || text == "" || p.lines.bye || !p.lines.between() {
+	if p.ended || text == "" || p.said || p.lines.bye || !p.lines.between() {
 		return
 	}
-	p.lines.bye = true
+	p.said = true
 	p.client.Write([]byte(text))
 }
 
@@ -225,7 +229,11 @@ func (p *Pair) end(why Reason) {
 	}
 	p.ended = true
 	p.client.Loop().StopTimer(&p.timer)
-	p.client.Finish()
+	if p.lines.bye {
+		p.client.FinishQuiet() // a client has nothing to say after a logout
+	} else {
+		p.client.Finish()
+	}
 	p.server.Close()
 	p.owner.PairEnded(p, why)
 }

@@ -41,7 +41,7 @@ func TestDemo(t *testing.T) {
 		}
 	}()
 	curl := expectLine(t, lines, `curl .*imaps://\S+`)
-	ctl := expectLine(t, lines, `\S*imaplb.* ctl .*show table users['"]?`)
+	ctl := expectLine(t, lines, `\S+ ctl .*show table users['"]?`)
 	for range 2 {
 		try := exec.Command("sh", "-c", curl)
 		if said, err := try.CombinedOutput(); err != nil {

@@ -45,17 +45,23 @@ type settings struct {
 	Port, TLSPort       int
 	Mail, Group         string // owner of the mail
 	Internal, LoginUser string // owners of Dovecot's processes
+	InternalGroup       string
 }
 
 // newDovecot writes the files of a Dovecot.
 func (s *suite) newDovecot(dir string) (*dovecot, error) {
-	set := settings{Dir: dir, Mail: "nobody", Group: "nogroup", Internal: "dovecot", LoginUser: "dovenull"}
+	set := settings{Dir: dir, Mail: "nobody", Group: "nogroup", Internal: "dovecot", LoginUser: "dovenull", InternalGroup: "dovecot"}
 	if os.Getuid() != 0 {
 		me, err := user.Current()
 		if err != nil {
 			return nil, err
 		}
-		set.Mail, set.Group, set.Internal, set.LoginUser = me.Username, me.Gid, me.Username, me.Username
+		group, err := user.LookupGroupId(me.Gid)
+		if err != nil {
+			return nil, err
+		}
+		set.Mail, set.Internal, set.LoginUser = me.Username, me.Username, me.Username
+		set.Group, set.InternalGroup = group.Name, group.Name
 	}
 	authority, err := s.certs()
 	if err != nil {

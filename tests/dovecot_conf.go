@@ -13,6 +13,7 @@ verbose_proctitle = yes
 login_greeting = Dovecot ready.
 login_trusted_networks = 127.0.0.0/8
 default_internal_user = {{.Internal}}
+default_internal_group = {{.InternalGroup}}
 default_login_user = {{.LoginUser}}
 first_valid_uid = 1
 first_valid_gid = 1

@@ -7,13 +7,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	s, err := newSuite()
+	// Debian puts dovecot where only root looks for programs.
+	err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if err == nil {
+		shared, err = newSuite()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	shared = s
 	code := m.Run()
-	s.close()
+	shared.close()
 	os.Exit(code)
 }

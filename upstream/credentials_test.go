@@ -118,11 +118,13 @@ var capNames = []string{"ID", "SASL-IR", "LITERAL+", "LITERAL-", "LOGINDISABLED"
 func TestServerGetsTheCredentials(t *testing.T) {
 	secrets := []string{"swordfish", "", `"`, `\`, `a"b\c`, "a b", "päss", "\xff\xfe", "{5}", "{5+}", "a\rb\nc", ")", strings.Repeat("x", 1024), strings.Repeat("ß", 2500)}
 	users := []string{"alice", "a b", `o"brien`, `dom\alice`, "bücher@example.org"}
+	mechs := []auth.Mechanism{auth.MechNone, auth.MechPlain, auth.MechXOAuth2, auth.MechOAuthBearer}
 	for set := range 1 << len(capNames) {
-		for i := range 2 * len(users) * len(secrets) {
-			user, secret, greets := users[i%len(users)], secrets[i/2%len(secrets)], i%2 == 0
-			mech := []auth.Mechanism{auth.MechNone, auth.MechPlain, auth.MechNone, auth.MechXOAuth2, auth.MechOAuthBearer}[i%5]
-			checkLogin(t, set, greets, credentials(mech, user, secret))
+		for i := range len(users) * len(secrets) * len(mechs) {
+			user, rest := users[i%len(users)], i/len(users)
+			secret, mech := secrets[rest%len(secrets)], mechs[rest/len(secrets)]
+			checkLogin(t, set, true, credentials(mech, user, secret))
+			checkLogin(t, set, false, credentials(mech, user, secret))
 		}
 	}
 }
@@ -131,7 +133,7 @@ func TestServerGetsTheCredentials(t *testing.T) {
 func checkLogin(t *testing.T, set int, greets bool, c auth.Credentials) {
 	t.Helper()
 	s := &strict{caps: map[string]bool{}}
-	list := "CAPABILITY IMAP4rev1"
+	list := "CAPABILITY IMAP4rev1 AUTH=PLAIN"
 	for i, name := range capNames {
 		if set>>i&1 == 1 {
 			s.caps[name], list = true, list+" "+name

@@ -54,6 +54,7 @@ type Exchange struct {
 	startTLS bool
 
 	step    step
+	at      step // where it failed
 	caps    imap.Capability
 	hasCaps bool
 	talk    int
@@ -224,11 +225,22 @@ func (x *Exchange) answer(r imap.Response) {
 		if imap.IsCode(r.Code, "CAPABILITY") {
 			x.learn(r.CodeArgs)
 		}
-		x.step, x.outcome = finished, OK
+		x.at, x.step, x.outcome = finished, finished, OK
 		x.text = imap.AppendText(nil, r.Text)
 		return
 	}
 	x.fail(outcomeOf(r), r.Code, r.Text)
+	x.at = finished // it was an answer
+}
+
+// where is how far the dialogue came, as Dovecot's proxies log it: what was
+// sent and what was received.
+func (x *Exchange) where() string {
+	sent := x.sent
+	if sent == "" {
+		sent = "none"
+	}
+	return sent + "/" + received[x.at]
 }
 
 // outcomeOf reads the server's refusal. Codes: RFC 5530 section 3.
@@ -240,6 +252,8 @@ func outcomeOf(r imap.Response) Outcome {
 		return AuthFailed
 	case imap.IsCode(r.Code, "LIMIT"), bytes.HasPrefix(r.Text, []byte("Maximum number of connections")):
 		return Limit // Dovecot before 2.4 says UNAVAILABLE with this text
+	case imap.IsCode(r.Code, "PRIVACYREQUIRED"):
+		return NeedsTLS // it is about our connection, not the client's
 	case imap.IsCode(r.Code, "UNAVAILABLE"), imap.IsCode(r.Code, "SERVERBUG"), imap.IsCode(r.Code, "REFERRAL"):
 		return Temporary // where a referral points to is none of the client's business
 	}
@@ -248,7 +262,7 @@ func outcomeOf(r imap.Response) Outcome {
 
 // fail finishes the exchange. The text has been cleaned or is ours.
 func (x *Exchange) fail(o Outcome, code, text []byte) {
-	x.step, x.outcome = finished, o
+	x.at, x.step, x.outcome = x.step, finished, o
 	x.code, x.text = bytes.Clone(code), imap.AppendText(nil, text)
 	x.pieces = nil
 }
@@ -257,7 +271,9 @@ func (x *Exchange) fail(o Outcome, code, text []byte) {
 func (x *Exchange) closed() {
 	switch {
 	case x.step == finished:
-	case x.bye:
+	case x.bye && imap.IsCode(x.code, "LIMIT"):
+		x.fail(Limit, x.code, x.text)
+	case x.bye: // it ends a connection, it judges no password
 		x.fail(Temporary, x.code, x.text)
 	default:
 		x.fail(Lost, nil, []byte("server closed the connection"))
@@ -266,6 +282,11 @@ func (x *Exchange) closed() {
 
 // login writes ID and the login command.
 func (x *Exchange) login(out []byte) []byte {
+	c := &x.req.Credentials
+	if x.caps.Has("LOGINDISABLED") && !x.caps.Has("AUTH=PLAIN") && !c.Mechanism.OAuth() {
+		x.fail(NeedsTLS, nil, []byte("server allows no login on this connection"))
+		return out
+	}
 	x.step = askedLogin
 	if x.trusted && x.caps.Has("ID") {
 		out = append(out, tagID+" ID "...)
@@ -273,7 +294,6 @@ func (x *Exchange) login(out []byte) []byte {
 		out = append(out, "\r\n"...)
 		x.note("id")
 	}
-	c := &x.req.Credentials
 	switch {
 	case c.Mechanism.OAuth():
 		x.oauth = true
@@ -338,8 +358,11 @@ func (x *Exchange) goAhead(out []byte) []byte {
 		out = append(out, x.pieces[0]...)
 		x.pieces = x.pieces[1:]
 	case x.oauth:
-		// The error of RFC 7628 section 3.2.2; an empty answer lets the
-		// server say NO.
+		// The error of RFC 7628 section 3.2.2; an answer without meaning lets
+		// the server say NO (section 3.2.3, and for XOAUTH2 an empty line).
+		if x.req.Mechanism == auth.MechOAuthBearer {
+			out = append(out, "AQ=="...)
+		}
 		out = append(out, "\r\n"...)
 	}
 	// Else it is for a non-synchronising literal, from a server that answers

@@ -122,6 +122,11 @@ var stories = []story{
 	{name: "no IMAP", turns: []turn{{"220 mail ESMTP\r\n", ""}}, outcome: Protocol, text: "unreadable answer"},
 	{name: "POP3", turns: []turn{{"+OK ready\r\n", ""}}, outcome: Protocol, text: "no greeting"},
 	{
+		name:    "LOGINDISABLED and no other way",
+		turns:   []turn{{"* OK [CAPABILITY IMAP4rev1 SASL-IR ID LOGINDISABLED STARTTLS]\r\n", ""}},
+		outcome: NeedsTLS, text: "server allows no login on this connection",
+	},
+	{
 		name:  "LOGINDISABLED with an initial response",
 		turns: []turn{{"* OK [CAPABILITY IMAP4rev1 SASL-IR LOGINDISABLED AUTH=PLAIN]\r\n", "L AUTHENTICATE PLAIN AGFsaWNlAHN3b3JkZmlzaA==\r\n"}, {"L OK\r\n", ""}},
 	},

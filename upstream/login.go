@@ -97,6 +97,9 @@ func (a *Attempt) startTLS() {
 	a.conn.StartClientTLS(a.target.tls, a.slots, func(err error) {
 		switch {
 		case a.done == nil:
+		case err != nil && loop.IsBroken(err):
+			a.x.closed()
+			a.finish(err)
 		case err != nil:
 			a.x.fail(TLSFailed, nil, []byte("TLS handshake failed"))
 			a.finish(err)
@@ -193,7 +196,7 @@ func (a *Attempt) finish(err error) {
 	x := a.x
 	r := &Result{
 		Outcome: x.outcome, Text: x.text, Code: x.code, Err: err,
-		Where: x.sent + "/" + received[x.step],
+		Where: x.where(),
 	}
 	now := time.Now()
 	if a.greeted.IsZero() {

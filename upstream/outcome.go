@@ -16,6 +16,7 @@ const (
 	LoginTimeout           // no answer to the login in time
 	Protocol               // what came was not IMAP as it should be
 	TLSFailed              // the server's TLS or certificate
+	NeedsTLS               // the server takes no password in clear
 	Lost                   // the server left in the middle
 	LocalFailure           // this host has no descriptor or port left
 	Looping                // the login has come through too many proxies
@@ -35,6 +36,7 @@ var outcomes = [numOutcomes]struct{ word, termination string }{
 	LoginTimeout:   {"login_timeout", "sC"},
 	Protocol:       {"server_protocol", "SC"},
 	TLSFailed:      {"server_tls", "SC"},
+	NeedsTLS:       {"server_needs_tls", "SC"},
 	Lost:           {"server_lost", "SC"},
 	LocalFailure:   {"local_resources", "RC"},
 	Looping:        {"proxy_loop", "PC"},

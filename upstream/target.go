@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"imaplb/loop"
@@ -51,7 +52,7 @@ func NewTarget(ctx context.Context, cfg *Config, sc *ServerConfig, socket *loop.
 // clientTLS is the TLS of our side towards a server.
 func clientTLS(sc *ServerConfig) (*tls.Config, error) {
 	name := sc.ServerName
-	if name == "" {
+	if name == "" && !strings.HasPrefix(sc.Addr, "unix:") {
 		// A unix socket has no host; then server_name has to be given, or the
 		// handshake says so.
 		name, _, _ = net.SplitHostPort(sc.Addr)

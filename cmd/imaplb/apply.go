@@ -50,7 +50,6 @@ func (n *node) apply(ctx context.Context, cfg *conf.Config) (string, error) {
 	n.parts.Store(next)
 	n.updateCheckers(next)
 	err = n.updateFrontends(cfg, next, p)
-	n.dropBackends(old, next)
 	return changes(old.conf, cfg), err
 }
 
@@ -174,10 +173,6 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	for _, s := range cfg.Servers {
 		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Config: s.Balancer})
 	}
-	kind := "user"
-	if t := cfg.Balancer.StickTable; t != "" {
-		kind = next.conf.StickTable(t).Key
-	}
 	targets := func(b *balancer.Backend) map[*balancer.Server]*upstream.Target {
 		m := map[*balancer.Server]*upstream.Target{}
 		for name, t := range p.targets[cfg.Name] {
@@ -188,23 +183,22 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	b := old.backend(cfg.Name)
 	if b == nil {
 		bal := balancer.NewBackend(now, cfg.Name, n.id(), setup)
-		return &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer, kind), cfg}
+		return &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer), cfg}
 	}
-	for _, s := range b.Update(now, setup) {
-		n.engine.CloseServer(s, relay.ServerDown, next.conf.Global.ShutdownSpread)
-	}
-	b.SetTargets(targets(b.Backend.Backend), cfg.Upstream.TimeoutServer, kind)
+	// Sessions on a server that left the file go on; their users' next login
+	// finds another home and ends them.
+	b.Update(now, setup)
+	n.closeMoved(b, p.targets[cfg.Name], next.conf.Global.ShutdownSpread)
+	b.SetTargets(targets(b.Backend.Backend), cfg.Upstream.TimeoutServer)
 	return &backend{b.Backend, cfg}
 }
 
-// dropBackends ends the sessions of backends that left the configuration.
-func (n *node) dropBackends(old, next *parts) {
-	for _, b := range old.backends {
-		if next.backend(b.Name) != nil {
-			continue
-		}
-		for _, s := range b.Servers() {
-			n.engine.CloseServer(s, relay.ServerDown, next.conf.Global.ShutdownSpread)
+// closeMoved ends the sessions on servers that have another address now: a
+// user must not be at the old and the new one.
+func (n *node) closeMoved(b *backend, targets map[string]*upstream.Target, spread time.Duration) {
+	for _, s := range b.Servers() {
+		if t := b.Target(s); t != nil && t.Addr.String() != targets[s.Name].Addr.String() {
+			n.engine.CloseServer(s, relay.Moved, spread)
 		}
 	}
 }

@@ -23,6 +23,7 @@ func (n *node) updateCheckers(p *parts) {
 		for i, s := range servers {
 			key := checkKey{b.Name, s.Name}
 			if b.conf.Check.Kind == "none" {
+				n.unchecked(key, s)
 				continue
 			}
 			wanted[key] = true
@@ -35,6 +36,15 @@ func (n *node) updateCheckers(p *parts) {
 			c.Stop()
 		}
 	})
+}
+
+// unchecked makes a server count as up whose checks a reload has ended.
+func (n *node) unchecked(key checkKey, s *balancer.Server) {
+	if c := n.checker(key); c != nil {
+		n.checkers.Delete(key)
+		c.Stop()
+		s.SetHealth(time.Now(), balancer.Health{Up: true})
+	}
 }
 
 func (n *node) eachChecker(f func(checkKey, *health.Checker)) {

@@ -55,13 +55,10 @@ type backend struct {
 	conf *conf.Backend
 }
 
-// Socket options of every connection. A silent connection is probed after two
-// minutes and given up three probes later; sent bytes may stay unacknowledged
-// for as long.
+// socketConfig is for every connection: after two minutes of silence the other
+// side is asked whether it lives, and what gets no answer for three is dead.
 func socketConfig() *loop.SocketConfig {
-	return &loop.SocketConfig{
-		KeepAliveIdle: 2 * time.Minute, KeepAliveInterval: 20 * time.Second, UserTimeout: 3 * time.Minute,
-	}
+	return &loop.SocketConfig{KeepAliveIdle: 2 * time.Minute, UserTimeout: 3 * time.Minute}
 }
 
 // runNode runs the balancer with the configuration at path until a signal or

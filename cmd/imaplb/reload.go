@@ -60,7 +60,7 @@ func changes(old, cfg *conf.Config) string {
 		list = append(list, fmt.Sprintf("%s (takes effect at the next start)", s))
 	}
 	if len(list) == 0 {
-		return "nothing but certificates and addresses, if those"
+		return "no setting; certificates and names of servers were read again"
 	}
 	return strings.Join(list, ", ")
 }
@@ -73,6 +73,11 @@ func runtimeGlobal(g conf.Global) conf.Global {
 
 // restartOnly names what differs and is read at start only.
 func restartOnly(old, cfg *conf.Config) (list []string) {
+	for _, t := range cfg.StickTables {
+		if o := old.StickTable(t.Name); o != nil && o.Key != t.Key {
+			list = append(list, "stick_table."+t.Name+".key")
+		}
+	}
 	for _, c := range [...]struct {
 		what string
 		a, b any

@@ -56,6 +56,7 @@ mail {
 
 const imaplbConfig = `[global]
 state_dir = ""
+log_level = "warn"
 [stats]
 socket = "{{.Dir}}/imaplb.sock"
 [frontend.plain]
