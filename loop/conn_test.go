@@ -1,3 +1,5 @@
+// budget: one file, because the stories share their scripts and clients.
+
 package loop
 
 import (

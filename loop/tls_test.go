@@ -1,3 +1,5 @@
+// budget: one file, because the stories share their scripts and clients.
+
 package loop
 
 import (
@@ -418,7 +420,13 @@ func TestTLSCloseInCallback(t *testing.T) {
 					}
 				}
 				h := &script{
-					data:    func(c *Conn, _ []byte) { end("Data", c); c.Write(make([]byte, 8<<20)) },
+					data: func(c *Conn, _ []byte) {
+						end("Data", c)
+						c.Write(make([]byte, 8<<20))
+						for where == "Drained" && c.FD() >= 0 && c.Pending() == 0 {
+							c.Write(make([]byte, 8<<20)) // the client was as fast
+						}
+					},
 					eof:     func(c *Conn) { end("EOF", c) },
 					drained: func(c *Conn) { end("Drained", c) },
 					closed:  func(_ *Conn, err error) { ends <- "Closed: " + err.Error() },
