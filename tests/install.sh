@@ -3,7 +3,7 @@
 # Debian as root it installs what is missing; elsewhere it says what is missing.
 set -euo pipefail
 
-# program:package
+# program:package; the C compiler is for the race detector
 wanted=(
 	dovecot:dovecot-imapd
 	curl:curl
@@ -11,6 +11,7 @@ wanted=(
 	openssl:openssl
 	socat:socat
 	prlimit:util-linux
+	gcc:build-essential
 )
 
 programs=() packages=()
