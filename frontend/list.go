@@ -40,7 +40,8 @@ func (c *conn) info(now time.Time) Session {
 	s.State, s.FDServer = "relay", c.pair.Server().FD()
 	s.In, s.Out = c.pair.Bytes()
 	last, expires := c.pair.Last()
-	s.Idle, s.Expires = now.Sub(time.UnixMilli(last)), time.UnixMilli(expires).Sub(now)
+	clock := c.cli.Loop().Coarse()
+	s.Idle, s.Expires = time.Duration(clock-last)*time.Millisecond, time.Duration(expires-clock)*time.Millisecond
 	return s
 }
 

@@ -16,6 +16,7 @@ import (
 type prelogin struct {
 	c      *conn
 	set    *settings // at accept; a reload concerns later connections
+	born   time.Time
 	ln     *loop.Listener
 	s      *session.Session
 	in     []byte // what the session machine has not consumed
@@ -110,7 +111,7 @@ func (p *prelogin) greet(tls bool) {
 		p.abort(now, reasonFull, stateProxy) // its descriptor is needed
 		return
 	}
-	p.s = session.New(&p.set.session, p, time.UnixMilli(p.c.start), tls)
+	p.s = session.New(&p.set.session, p, p.born, tls)
 	p.s.Start(now)
 	p.after()
 }

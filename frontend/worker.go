@@ -67,9 +67,10 @@ func (w *worker) find(id uint64) *conn {
 
 // accept makes the record of a new connection and begins with it.
 func (w *worker) accept(cli *loop.Conn, x *listener, from netip.AddrPort, refuse bool) loop.Handler {
-	c := &conn{fe: x.f, cli: cli, src: from, start: time.Now().UnixMilli()}
+	now := time.Now()
+	c := &conn{fe: x.f, cli: cli, src: from, start: now.UnixMilli()}
 	w.add(c)
-	p := &prelogin{c: c, set: x.f.set.Load(), ln: x.ln, refuse: refuse}
+	p := &prelogin{c: c, born: now, set: x.f.set.Load(), ln: x.ln, refuse: refuse}
 	c.pre = p
 	cli.SetHandler(p)
 	p.begin()

@@ -12,7 +12,7 @@ import (
 // and must not block.
 type Handler interface {
 	// Data hands over bytes that arrived, decrypted. p is valid during the
-	// call only. More Data may follow in the same turn unless the connection
+	// call only, and only until another connection is resumed. More Data may follow in the same turn unless the connection
 	// was paused or closed.
 	Data(c *Conn, p []byte)
 	// EOF says that the other side will send no more. The connection can
@@ -163,7 +163,7 @@ func (c *Conn) Resume() {
 		return
 	}
 	c.mode &^= paused
-	if c.tls != nil {
+	if c.tls != nil && c.tls.hs == nil {
 		c.tls.deliver(c)
 		c.flushTLS()
 	}

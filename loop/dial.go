@@ -125,8 +125,11 @@ func connect(fd int, to Addr, source netip.Addr, sc *SocketConfig) error {
 		}
 	}
 	err := rawCall(unix.SYS_CONNECT, fd, to.raw)
-	if errors.Is(err, unix.EINPROGRESS) {
+	switch {
+	case errors.Is(err, unix.EINPROGRESS):
 		return nil
+	case errors.Is(err, unix.EAGAIN): // a unix socket whose queue is full
+		return unix.ECONNREFUSED
 	}
 	return err
 }

@@ -29,13 +29,15 @@ type handshake struct {
 	tls   *tls.Conn
 	done  func(error)
 	ready bool // given to slots; owned by the loop
-	held  bool // the connection is paused; owned by the loop
 
 	mu      sync.Mutex // guards the fields below
 	wake    *sync.Cond
 	in      []byte
-	over    error // there will be no more in, and why
-	begun   bool  // it has its goroutine
+	over    error     // there will be no more in, and why
+	begun   bool      // it has its goroutine
+	held    bool      // the connection is paused until in is used up
+	behind  bool      // bytes to be sent wait on the loop
+	since   time.Time // when it began to wait for the other side's flight
 	aborted bool
 	fd      int
 }
@@ -65,11 +67,13 @@ func (c *Conn) startTLS(make func(net.Conn) *tls.Conn, s *Handshakes, done func(
 
 // feed takes bytes from the loop. The handshake of a server gets its goroutine
 // when the ClientHello is complete. A client that sends much ahead is not read
-// any more until the handshake is done.
+// any more until that is used up, or the handshake done.
 func (hs *handshake) feed(c *Conn, p []byte) {
 	hs.mu.Lock()
 	hs.in = append(hs.in, p...)
 	in := hs.in
+	hold := hs.ready && len(in) > maxHello
+	hs.held = hs.held || hold
 	hs.wake.Signal()
 	hs.mu.Unlock()
 	switch {
@@ -79,9 +83,19 @@ func (hs *handshake) feed(c *Conn, p []byte) {
 		hs.finish(c, errors.New("loop: ClientHello too long"))
 		return
 	}
-	if hs.ready && len(in) > maxHello {
-		hs.held = true
+	if hold {
 		c.Pause()
+	}
+}
+
+// letGo reads on when the goroutine has used up what there was.
+func (hs *handshake) letGo(c *Conn) {
+	hs.mu.Lock()
+	held := hs.held
+	hs.held = false
+	hs.mu.Unlock()
+	if held && c.tls != nil && c.tls.hs == hs {
+		c.Resume()
 	}
 }
 
@@ -218,10 +232,17 @@ func (hs *handshake) silentLocked() bool { return len(hs.in) == 0 && hs.over == 
 // await waits for bytes and lets others compute meanwhile.
 func (hs *handshake) await() {
 	s := hs.slots
+	if hs.since.IsZero() {
+		hs.since = time.Now()
+	}
+	since, held := hs.since, hs.held
 	hs.mu.Unlock()
+	if held {
+		hs.conn.loop.Post(func() { hs.letGo(hs.conn) })
+	}
 	<-s.cpu
 	s.mu.Lock()
-	s.silent[hs] = time.Now()
+	s.silent[hs] = since // of the whole flight: bytes that trickle do not count
 	s.mu.Unlock()
 
 	hs.mu.Lock()
@@ -245,11 +266,16 @@ func (hs *handshake) write(b []byte) (int, error) {
 	if hs.aborted {
 		return 0, ErrHandshakeAborted
 	}
-	n, err := writeFD(hs.fd, b)
+	hs.since = time.Time{}
+	n, err := 0, error(nil)
+	if !hs.behind {
+		n, err = writeFD(hs.fd, b)
+	}
 	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 		return n, err
 	}
 	if n < len(b) {
+		hs.behind = true
 		rest, c := append([]byte(nil), b[n:]...), hs.conn
 		c.loop.Post(func() {
 			if c.fd >= 0 {
@@ -290,7 +316,7 @@ func (hs *handshake) finish(c *Conn, err error) {
 	t := c.tls
 	t.hs, t.pipe.hs = nil, nil
 	t.pipe.in = hs.in // the goroutine has ended
-	if hs.held {
+	if hs.held {      // the goroutine has ended
 		c.mode &^= paused
 	}
 	c.mode &^= gotEOF // it is met again behind the bytes that came before it

@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
-	"net/netip"
 	"strings"
 	"testing"
 )
@@ -93,9 +92,8 @@ func TestTLSKeyUpdate(t *testing.T) {
 		other.Write(p)
 		c.Write([]byte("passed on"))
 	}}
-	ln := serve(t, group(t, 1), "tcp", accepts(func(c *Conn, from netip.AddrPort) Handler {
-		return secure(server, NewHandshakes(1, 1), h, func(c *Conn, _ error) { started <- c })(c, from)
-	}))
+	slots := NewHandshakes(1, 1)
+	ln := serve(t, group(t, 1), "tcp", accepts(secure(server, slots, h, func(c *Conn, _ error) { started <- c })))
 	to := tls.Client(dial(t, ln), config)
 	mustWrite(t, to, "I listen")
 	mustRead(t, to, "first")

@@ -66,13 +66,14 @@ type Group struct {
 	stop  chan struct{}
 	wg    sync.WaitGroup
 	next  atomic.Uint32
-	clock atomic.Int64 // Unix ms, at most a tick old
+	start time.Time
+	clock atomic.Int64 // see Coarse
 }
 
 // NewGroup opens n loops, at least one. Nothing runs before Start.
 func NewGroup(n int, log *slog.Logger) (*Group, error) {
-	g := &Group{stop: make(chan struct{})}
-	g.clock.Store(time.Now().UnixMilli())
+	g := &Group{stop: make(chan struct{}), start: time.Now()}
+	g.clock.Store(g.start.UnixMilli())
 	for i := range max(n, 1) {
 		p, err := netpoll.OpenPoller()
 		if err != nil {
@@ -173,8 +174,9 @@ func (l *Loop) Do(f func()) {
 // Conns is the number of connections on the loop. Any goroutine may call it.
 func (l *Loop) Conns() int64 { return l.count.Load() }
 
-// Coarse is the time in Unix milliseconds, up to 50 ms late: for what is noted
-// with every packet. Any goroutine may call it.
+// Coarse is the time in milliseconds, up to a tick late, for what is noted with
+// every packet. It begins as Unix time and then only goes on: setting the
+// host's clock does not move it. Any goroutine may call it.
 func (l *Loop) Coarse() int64 { return l.group.clock.Load() }
 
 func (l *Loop) task(f any) error {
@@ -213,6 +215,7 @@ func (l *Loop) caught(c *Conn) {
 	if r == nil {
 		return
 	}
+	l.out = l.out[:0] // a record of what failed must not reach another connection
 	l.log.Error("panic on event loop", "loop", l.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	if c != nil && c.fd >= 0 {
 		defer l.caught(nil) // the handler may fail again when it is told

@@ -11,7 +11,7 @@ const (
 	wheelSlots = 8192 // × tickLen: about seven minutes; later timers come round again
 )
 
-// A Timer calls its Expirer once on the loop, at most one tick (50 ms) late.
+// A Timer calls its Expirer once on the loop, at most two ticks (100 ms) late.
 // The zero Timer is stopped. It is a field of what it times, so that arming it
 // takes no memory. Owned by the loop.
 type Timer struct {
@@ -145,7 +145,7 @@ func (g *Group) tick() {
 		case <-g.stop:
 			return
 		case now := <-t.C:
-			g.clock.Store(now.UnixMilli())
+			g.clock.Store(g.start.UnixMilli() + now.Sub(g.start).Milliseconds())
 			for _, l := range g.Loops {
 				l.wakeIfDue(now)
 			}

@@ -84,6 +84,7 @@ func (t *tlsState) deliver(c *Conn) {
 	for c.fd >= 0 && c.mode&paused == 0 && !t.eof {
 		n, err := t.conn.Read(c.loop.plain)
 		if n > 0 {
+			c.flushTLS() // what crypto/tls answered by itself; Data may write elsewhere
 			c.h.Data(c, c.loop.plain[:n])
 		}
 		switch {

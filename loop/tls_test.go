@@ -216,6 +216,40 @@ func TestTLSClientSide(t *testing.T) {
 	})
 }
 
+// TestTLSLargeCertificate: a server whose flight is larger than what is kept of
+// a client that talks ahead can be reached all the same.
+func TestTLSLargeCertificate(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, server, client *tls.Config) {
+		chain := server.Certificates[0].Certificate
+		for size := 0; size < 3*readSize/2; size += len(chain[0]) {
+			chain = append(chain, chain[0])
+		}
+		server.Certificates[0].Certificate = chain
+		ln, to := target(t, "tcp")
+		slots := NewHandshakes(1, 1)
+		done := make(chan error, 2)
+		h := &connector{connected: func(c *Conn) {
+			c.StartClientTLS(client, slots, func(err error) { done <- err })
+		}}
+		if _, err := dialOn(t, group(t, 1), to, netip.Addr{}, h); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = raw.Close() })
+		_ = raw.SetDeadline(time.Now().Add(patient))
+		if err := tls.Server(raw, server).Handshake(); err != nil {
+			t.Errorf("the server's handshake: %v", err)
+		}
+		if err := wait(t, done, "the result"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestTLSClientRefuses a certificate that it does not know, and says so.
 func TestTLSClientRefuses(t *testing.T) {
 	t.Parallel()

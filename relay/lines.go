@@ -76,7 +76,7 @@ func (l *lines) lineEnd() {
 // part takes bytes of a line, without its line feed.
 func (l *lines) part(b []byte) {
 	for i := 0; l.col < uint8(len(byePrefix)) && i < len(b); i++ {
-		if b[i]&^0x20 != byePrefix[l.col]&^0x20 {
+		if upper(b[i]) != byePrefix[l.col] {
 			l.col = noMatch
 			break
 		}
@@ -92,6 +92,14 @@ func (l *lines) part(b []byte) {
 		}
 		l.tail(c)
 	}
+}
+
+// upper folds the case of a letter and leaves all else alone.
+func upper(c byte) byte {
+	if c >= 'a' && c <= 'z' {
+		return c - 'a' + 'A'
+	}
+	return c
 }
 
 // tail advances the recognition of "{literal}" by a byte.

@@ -52,7 +52,7 @@ var streams = []string{
 	"* 1 FETCH (BODY[] {5}\r\n* BYE)\r\n", "* 1 FETCH (BODY[] {5}\r\n* BY", "* 1 FETCH (BODY[] {7}\r\n* BYE\r\n)\r\n",
 	"* 1 FETCH (BODY[] {0}\r\n)\r\n", "* 1 FETCH (BODY[] {0}\r\n", "* 1 FETCH (BINARY[] ~{3}\r\nabc)\r\n",
 	"* LIST () \"/\" {3+}\r\na\r\n\r\n", "* OK {x}\r\n* BYE\r\n", "* OK {5}x\r\n", "* OK {{3}\r\nabc\r\n", "* OK {12\r\n* BYE x\r\n",
-	"* OK {3} {4}\r\nabcd\r\n", "* OK {5}\nabcde\n", "* X {99999999999999999999999}\r\n* BYE\r\n", "\r\n\r\n", "* BYE\n",
+	"* OK {3} {4}\r\nabcd\r\n", "* OK {5}\nabcde\n", "* X {99999999999999999999999}\r\n* BYE\r\n", "\r\n\r\n", "* BYE\n", "*\x00BYE\n",
 }
 
 func check(t *testing.T, in []byte, cut int) {

@@ -43,7 +43,7 @@ type Pair struct {
 	owner          Owner
 	limits         *Timeouts
 	timer          loop.Timer
-	clientLast     int64 // Unix ms of the last byte from or to the client
+	clientLast     int64 // Coarse ms of the last byte from or to the client
 	serverLast     int64
 	up, down       atomic.Int64
 	lines
@@ -89,12 +89,15 @@ func (p *Pair) Bytes() (up, down int64) { return p.up.Load(), p.down.Load() }
 
 // SetTimeouts makes new limits hold from the next look at the clock on.
 func (p *Pair) SetTimeouts(limits *Timeouts) {
+	if p.client == nil || p.ended {
+		return
+	}
 	p.limits = limits
 	p.arm()
 }
 
-// Last is when the last byte passed, in Unix ms, and when the pair times out
-// if no further one does.
+// Last is when the last byte passed, in ms as loop.Coarse counts, and when the
+// pair times out if no further one does.
 func (p *Pair) Last() (last, expires int64) {
 	return max(p.clientLast, p.serverLast), p.deadline()
 }
@@ -238,7 +241,7 @@ func (p *Pair) end(why Reason) {
 	p.owner.PairEnded(p, why)
 }
 
-// deadline is when the pair times out, in Unix ms.
+// deadline is when the pair times out, in Coarse ms.
 func (p *Pair) deadline() int64 {
 	c := p.clientLast + p.limits.Client.Milliseconds()
 	s := p.serverLast + p.limits.Server.Milliseconds()
@@ -258,8 +261,8 @@ func (p *Pair) arm() {
 
 // Expired looks whether a side has been silent for too long. Traffic does not
 // move the timer, it only moves the deadline that is looked at here.
-func (p *Pair) Expired(now time.Time) {
-	ms := now.UnixMilli()
+func (p *Pair) Expired(time.Time) {
+	ms := p.client.Loop().Coarse()
 	if ms < p.deadline() {
 		p.arm()
 		return
