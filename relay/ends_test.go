@@ -16,7 +16,7 @@ func FuzzEnds(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, ops string, secure bool) {
 		if len(ops) > 12 {
-			t.Skip()
+			return // longer stories tell nothing new
 		}
 		j := newRoom(t, Timeouts{}, security{client: secure, server: secure}).join(t)
 		for _, op := range ops {

@@ -143,13 +143,13 @@ func freeAddr(t testing.TB) string {
 	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
-// need skips the test when a program is missing; tests/install.sh installs
+// need fails the test when a program is missing; tests/install.sh installs
 // them all.
 func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is missing: run tests/install.sh", p)
+			t.Fatalf("%s is missing: run tests/install.sh", p)
 		}
 	}
 }
