@@ -17,8 +17,8 @@ func (t *Table) Assign(now time.Time, key, server string, seen Entry) (Entry, bo
 		t.refused.Add(1)
 		return unstored, true
 	}
-	sh, id := t.open(key, true)
-	defer sh.unlock()
+	sh, id := t.open(key, anyCost)
+	defer t.unlock(sh)
 	if id == 0 {
 		return unstored, true
 	}
@@ -43,8 +43,8 @@ func (t *Table) Set(now time.Time, key, server string) error {
 	if !ok {
 		return ErrName
 	}
-	sh, id := t.open(key, true)
-	defer sh.unlock()
+	sh, id := t.open(key, anyCost)
+	defer t.unlock(sh)
 	if id == 0 {
 		return ErrFull
 	}
@@ -53,33 +53,54 @@ func (t *Table) Set(now time.Time, key, server string) error {
 }
 
 func (t *Table) assign(sh *shard, id uint32, server uint16, now time.Time) {
-	r := sh.at(id)
-	r.stamp, r.writer, r.server = t.clock.next(now), selfID, server
+	t.setAssignment(sh, sh.at(id), Stamp{Time: t.clock.next(now), Peer: selfID}, server)
 	sh.touch(id, now.UnixMilli())
+	t.note(sh, id)
 }
 
 // Withdraw takes an assignment back that led to no session: the entry goes if
 // its stamp is still mine and no session was ever counted in it. So names made
-// up by strangers who fail to log in do not push users out of the table.
+// up by strangers who fail to log in do not push users out of the table. The
+// peers are told to do the same, once: one that misses it keeps an idle entry
+// until it expires.
 func (t *Table) Withdraw(key string, mine Stamp) bool {
-	sh, id := t.open(key, false)
-	defer sh.unlock()
-	if id == 0 || mine.IsZero() {
+	sh, id := t.open(key, findOnly)
+	defer t.unlock(sh)
+	if !sh.unused(id, mine) {
 		return false
 	}
-	r := sh.at(id)
-	if (Stamp{Time: r.stamp, Peer: r.writer}) != mine || r.version != 0 || r.slots != 0 {
-		return false
+	if t.journal != nil {
+		t.journal.addForget(sh.at(id).key, mine)
+		sh.grown = true
 	}
 	t.drop(sh, id)
 	return true
 }
 
+// forget does what a peer did that withdrew an assignment.
+func (t *Table) forget(key string, its Stamp) {
+	sh, id := t.open(key, findOnly)
+	defer t.unlock(sh)
+	if sh.unused(id, its) {
+		t.drop(sh, id)
+	}
+}
+
+// unused reports whether a record, if there is one, has that very assignment
+// and never had a session.
+func (s *shard) unused(id uint32, is Stamp) bool {
+	if id == 0 || is.IsZero() {
+		return false
+	}
+	r := s.at(id)
+	return r.stamp == is.Time && r.writer == is.Peer && r.version == 0 && r.slots == 0
+}
+
 // Delete removes the entry of key. One with live sessions stays: ok is false
 // and inUse true.
 func (t *Table) Delete(key string) (ok, inUse bool) {
-	sh, id := t.open(key, false)
-	defer sh.unlock()
+	sh, id := t.open(key, findOnly)
+	defer t.unlock(sh)
 	switch {
 	case id == 0:
 		return false, false
@@ -100,12 +121,12 @@ func (t *Table) Clear() (removed, inUse int) {
 			t.drop(sh, sh.head)
 			removed++
 			if n%chunkLen == 0 { // let others in
-				sh.unlock()
+				t.unlock(sh)
 				sh.mu.Lock()
 			}
 		}
 		inUse += sh.live
-		sh.unlock()
+		t.unlock(sh)
 	}
 	return removed, inUse
 }

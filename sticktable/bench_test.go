@@ -48,7 +48,7 @@ func BenchmarkBytesPerEntry(b *testing.B) {
 					tb.Assign(start, key, "mail1", Entry{})
 					tb.Enter(start, key, "mail1")
 					for p := range peers {
-						tb.Merge(start, Update{
+						tb.MergeUpdate(start, Update{
 							Key: key, Server: "mail1", Time: 1, Writer: "lb1",
 							Slots: []Slot{{fmt.Sprint("lb", p+2), 1, 1}},
 						})
@@ -138,7 +138,7 @@ func BenchmarkMerge(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		u.Key, u.Time, u.Slots[0].Version = keys[i*7919%million], uint64(i+1), uint64(i+1)
-		if _, err := tb.Merge(start, u); err != nil {
+		if _, err := tb.MergeUpdate(start, u); err != nil {
 			b.Fatal(err)
 		}
 	}

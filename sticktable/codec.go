@@ -63,7 +63,7 @@ func encodeUpdate(enc *msgpack.Encoder, u *Update) {
 }
 
 // DecodeUpdates reads a message, of at most MaxMessage bytes; nothing of the
-// result aliases b. What the updates say is not checked: Merge does that.
+// result aliases b. What the updates say is not checked: MergeUpdate does that.
 func DecodeUpdates(b []byte) ([]Update, error) {
 	if len(b) > MaxMessage {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrMessage, len(b), MaxMessage)

@@ -41,7 +41,7 @@ func (t *Table) dead(sh *shard, id uint32, now time.Time) bool {
 
 // Lookup returns the entry of key. An expired entry is not found.
 func (t *Table) Lookup(now time.Time, key string) (Entry, bool) {
-	sh, id := t.open(key, false)
+	sh, id := t.open(key, findOnly)
 	defer sh.mu.Unlock() // nothing was changed
 	if id == 0 || t.dead(sh, id, now) {
 		return Entry{}, false

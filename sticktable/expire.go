@@ -1,7 +1,6 @@
 package sticktable
 
 import (
-	"math"
 	"time"
 )
 
@@ -11,6 +10,7 @@ const sweepStep = 128 // records dropped under one lock
 // more than Size, at most budget in all, and tells how many expired. Its cost
 // is that of the entries dropped: shards without any are passed unlocked.
 func (t *Table) Sweep(now time.Time, budget int) (expired int) {
+	t.sortShards()
 	from := t.sweepAt.Load()
 	for i := uint32(0); i < numShards && budget > 0; i++ {
 		at := (from + i) % numShards
@@ -20,12 +20,28 @@ func (t *Table) Sweep(now time.Time, budget int) (expired int) {
 		t.sweepAt.Store(at) // an exhausted budget goes on here
 	}
 	for ; budget > 0 && t.used.Load() > t.size.Load(); budget-- {
-		if !t.evict() {
+		if !t.evict(anyCost) {
 			break
 		}
 	}
 	t.expired.Add(int64(expired))
 	return expired
+}
+
+// sortShards puts some idle lists in order that are not.
+func (t *Table) sortShards() {
+	for i, left := 0, sortStep; i < numShards && left > 0; i++ {
+		sh := &t.shards[i]
+		if !sh.unsorted.Load() {
+			continue
+		}
+		sh.mu.Lock()
+		if sh.live <= sortAtMost {
+			left -= sh.live
+			sh.sortIdle()
+		}
+		t.unlock(sh)
+	}
 }
 
 // sweepShard drops the records last used at or before dead.
@@ -36,17 +52,18 @@ func (t *Table) sweepShard(sh *shard, dead int64, budget int) (n int) {
 			t.drop(sh, sh.head)
 			n++
 		}
-		sh.unlock()
+		t.unlock(sh)
 	}
 	return n
 }
 
 // evict drops the longest unused record without sessions; false if there is
-// none. Each shard shows its oldest, so only one shard is locked.
-func (t *Table) evict() bool {
+// none that was last used before over. Each shard shows its oldest, so only
+// one shard is locked.
+func (t *Table) evict(over int64) bool {
 	for range maxAdmitTry {
 		var victim *shard
-		oldest := int64(math.MaxInt64)
+		oldest := over
 		for i := range t.shards {
 			if o := t.shards[i].oldest.Load(); o < oldest {
 				victim, oldest = &t.shards[i], o
@@ -61,7 +78,7 @@ func (t *Table) evict() bool {
 			t.drop(victim, victim.head)
 			t.evicted.Add(1)
 		}
-		victim.unlock()
+		t.unlock(victim)
 		if hit {
 			return true
 		}

@@ -2,13 +2,11 @@ package sticktable
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"slices"
 	"time"
 )
 
@@ -104,7 +102,6 @@ func (t *Table) read(now time.Time, in *bufio.Reader) error {
 	if _, err := io.ReadFull(in, magic); err != nil || string(magic) != fileMagic {
 		return fmt.Errorf("%w: it does not begin as one", ErrFile)
 	}
-	version := t.clock.next(now)
 	total := uint64(0)
 	for {
 		last, payload, err := readBlock(in)
@@ -120,7 +117,7 @@ func (t *Table) read(now time.Time, in *bufio.Reader) error {
 		}
 		total += uint64(len(updates))
 		for _, u := range updates {
-			if err := t.restore(now, u, version); err != nil {
+			if err := t.restore(now, u); err != nil {
 				return fmt.Errorf("%w: %w", ErrFile, err)
 			}
 		}
@@ -157,9 +154,10 @@ func readEnd(in *bufio.Reader, payload []byte, total uint64) error {
 	return nil
 }
 
-// restore puts one saved entry into a table nobody else uses yet. version is
-// this start's: it tells the peers that the sessions of the run before are gone.
-func (t *Table) restore(now time.Time, u Update, version uint64) error {
+// restore puts one saved entry into a table nobody else uses yet, without
+// sessions: the floor that Replicate sets tells the peers that those of the run
+// before are gone.
+func (t *Table) restore(now time.Time, u Update) error {
 	srv, ok := t.servers.id(u.Server)
 	writer, ok2 := t.peers.id(u.Writer)
 	if !ok || !ok2 {
@@ -179,28 +177,15 @@ func (t *Table) restore(now time.Time, u Update, version uint64) error {
 	if u.LastUsed = min(u.LastUsed, now.UnixMilli()); u.LastUsed+t.expire.Load() <= now.UnixMilli() {
 		return nil
 	}
-	sh, id := t.open(u.Key, true)
-	defer sh.unlock()
+	sh, id := t.open(u.Key, anyCost)
+	defer t.unlock(sh)
 	if id == 0 {
 		return nil
 	}
 	r := sh.at(id)
-	r.stamp, r.writer, r.server, r.version = u.Time, writer, srv, version
+	r.stamp, r.writer, r.server = u.Time, writer, srv
 	r.lastUsed = u.LastUsed
 	return nil
-}
-
-// sortIdle orders the idle list by last use, as a file is in no order.
-func (s *shard) sortIdle() {
-	var ids []uint32
-	for id := s.head; id != 0; id = s.at(id).next {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b uint32) int { return cmp.Compare(s.at(a).lastUsed, s.at(b).lastUsed) })
-	s.head, s.tail = 0, 0
-	for _, id := range ids {
-		s.pushTail(id)
-	}
 }
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }

@@ -1,9 +1,22 @@
 package sticktable
 
-// The idle list holds the records without sessions. It is in the order of the
-// last touch by this table, so a record whose lastUsed came from a peer may
-// stand a little late: it is found expired in time, only its memory waits for
-// those before it.
+import (
+	"cmp"
+	"slices"
+)
+
+const (
+	idleWalk   = 16      // records passed to find the place of one
+	sortStep   = 1 << 14 // records put in order by one sweep, and those of one shard more
+	sortAtMost = 1 << 16 // records of a shard that are put in order under one lock
+)
+
+// The idle list holds the records without sessions in the order of their last
+// use. One that is told late by a peer is put where it belongs if that is near;
+// else the list is out of order until a sweep sorts it, so that learning a
+// table costs no search for each entry. Till then, and for good in a shard of
+// more than sortAtMost, a record may stand late: it is found expired in time,
+// only its memory waits for those before it.
 
 // touch sets lastUsed and puts the record where its sessions say: out of the
 // idle list while it has some, else at its tail.
@@ -12,8 +25,32 @@ func (s *shard) touch(id uint32, lastUsed int64) {
 	r.lastUsed = lastUsed
 	s.unlink(id)
 	if s.count(r) == 0 {
-		s.pushTail(id)
+		s.link(id)
 	}
+}
+
+// link puts a record into the list.
+func (s *shard) link(id uint32) {
+	r, after := s.at(id), s.tail
+	for n := 0; after != 0 && s.at(after).lastUsed > r.lastUsed && !s.unsorted.Load(); n++ {
+		if n == idleWalk {
+			s.unsorted.Store(true)
+			after = s.tail
+			break
+		}
+		after = s.at(after).prev
+	}
+	if after == s.tail {
+		s.pushTail(id)
+		return
+	}
+	r.prev, r.next = after, s.head
+	if after != 0 {
+		r.next, s.at(after).next = s.at(after).next, id
+	} else {
+		s.head = id
+	}
+	s.at(r.next).prev = id
 }
 
 func (s *shard) linked(id uint32) bool { return s.head == id || s.at(id).prev != 0 }
@@ -45,4 +82,22 @@ func (s *shard) unlink(id uint32) {
 		s.tail = r.prev
 	}
 	r.prev, r.next = 0, 0
+}
+
+// sortIdle puts the list in order.
+func (s *shard) sortIdle() {
+	type use struct {
+		at int64
+		id uint32
+	}
+	uses := make([]use, 0, s.live)
+	for id := s.head; id != 0; id = s.at(id).next {
+		uses = append(uses, use{s.at(id).lastUsed, id})
+	}
+	slices.SortStableFunc(uses, func(a, b use) int { return cmp.Compare(a.at, b.at) })
+	s.head, s.tail = 0, 0
+	for _, u := range uses {
+		s.pushTail(u.id)
+	}
+	s.unsorted.Store(false)
 }

@@ -44,7 +44,7 @@ func merged(t *testing.T, updates ...Update) *Table {
 	t.Helper()
 	tb := newTable(100, time.Hour)
 	for _, u := range updates {
-		if _, err := tb.Merge(start, u); err != nil {
+		if _, err := tb.MergeUpdate(start, u); err != nil {
 			t.Fatalf("Merge(%+v) = %v", u, err)
 		}
 	}
@@ -113,13 +113,13 @@ func TestPeersConverge(t *testing.T) {
 		}
 		if rng.IntN(3) == 0 { // some are lost
 			u, _ := tb.Update(key)
-			peers[1-p].Merge(now, u)
+			peers[1-p].MergeUpdate(now, u)
 		}
 	}
 	now := start.Add(time.Second)
 	for p, tb := range peers {
 		for _, u := range content(tb) {
-			if _, err := peers[1-p].Merge(now, u); err != nil {
+			if _, err := peers[1-p].MergeUpdate(now, u); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -140,10 +140,10 @@ func TestMergeTellsOfAMove(t *testing.T) {
 	e := mustAssign(t, tb, start, "alice", "s1")
 	tb.Enter(start, "alice", "s1")
 	u := Update{Key: "alice", Server: "s2", Time: e.Stamp.Time + 9, Writer: "lb2", LastUsed: start.UnixMilli()}
-	if m, err := tb.Merge(start, u); err != nil || m != (Merged{Moved: true, From: "s1", Local: 1}) {
+	if m, err := tb.MergeUpdate(start, u); err != nil || m != (Merged{Moved: true, From: "s1", Local: 1}) {
 		t.Fatalf("Merge = %+v, %v, want moved from s1 with a session here", m, err)
 	}
-	if m, err := tb.Merge(start, u); err != nil || m.Moved {
+	if m, err := tb.MergeUpdate(start, u); err != nil || m.Moved {
 		t.Fatalf("Merge again = %+v, %v, want no move", m, err)
 	}
 	if e, ok := tb.Assign(start, "bob", "s1", Entry{}); !ok || e.Stamp.Time <= u.Time {
@@ -172,7 +172,7 @@ func TestMergeRefusesTheImpossible(t *testing.T) {
 		tb := newTable(10, time.Hour)
 		u := good
 		c.spoil(&u)
-		if _, err := tb.Merge(start, u); !errors.Is(err, c.want) || tb.Len() != 0 {
+		if _, err := tb.MergeUpdate(start, u); !errors.Is(err, c.want) || tb.Len() != 0 {
 			t.Errorf("%s: Merge = %v, Len %d, want %v and nothing", name, err, tb.Len(), c.want)
 		}
 	}
@@ -185,20 +185,20 @@ func TestSlotsOfPeersHoldTheEntry(t *testing.T) {
 		Key: "a", Server: "s1", Time: wall(start), Writer: "lb2", LastUsed: start.UnixMilli(),
 		Slots: []Slot{{"lb2", 2, wall(start)}},
 	}
-	tb.Merge(start, u)
+	tb.MergeUpdate(start, u)
 	day := start.Add(24 * time.Hour)
 	if e, ok := tb.Lookup(day, "a"); !ok || e.Sessions != 2 || e.Local != 0 {
 		t.Fatalf("Lookup = %+v, %v, want the peer's 2 sessions", e, ok)
 	}
 	u.LastUsed = day.UnixMilli()
 	u.Slots = []Slot{{"lb2", 0, wall(day)}}
-	tb.Merge(day, u)
+	tb.MergeUpdate(day, u)
 	wantServer(t, tb, day.Add(59*time.Second), "a", "s1")
 	wantServer(t, tb, day.Add(time.Minute), "a", "")
 	if tb.Sweep(day.Add(time.Minute), 10) != 1 {
 		t.Fatal("Sweep did not find the entry")
 	}
-	if tb.Merge(day.Add(time.Minute), u); tb.Len() != 0 {
+	if tb.MergeUpdate(day.Add(time.Minute), u); tb.Len() != 0 {
 		t.Fatal("an update that had expired made an entry")
 	}
 }
@@ -217,8 +217,8 @@ func FuzzMerge(f *testing.F) {
 		}
 		one, two := newTable(4, time.Hour), newTable(1<<20, time.Hour)
 		for _, u := range updates {
-			_, err1 := one.Merge(start, u)
-			_, err2 := two.Merge(start, u)
+			_, err1 := one.MergeUpdate(start, u)
+			_, err2 := two.MergeUpdate(start, u)
 			if (err1 == nil) != (err2 == nil) {
 				t.Fatalf("Merge = %v in a small table, %v in a big one", err1, err2)
 			}
@@ -228,7 +228,7 @@ func FuzzMerge(f *testing.F) {
 		}
 		two.Range(start, func(e Entry) bool {
 			u, ok := two.Update(e.Key)
-			if m, err := two.Merge(start, u); !ok || err != nil || m.Moved {
+			if m, err := two.MergeUpdate(start, u); !ok || err != nil || m.Moved {
 				t.Fatalf("own update of %q = %+v, merged: %+v, %v", e.Key, u, m, err)
 			}
 			return true

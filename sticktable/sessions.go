@@ -16,8 +16,8 @@ func (t *Table) Enter(now time.Time, key, server string) (Entry, bool) {
 		t.refused.Add(1)
 		return unstored, false
 	}
-	sh, id := t.open(key, true)
-	defer sh.unlock()
+	sh, id := t.open(key, anyCost)
+	defer t.unlock(sh)
 	if id == 0 {
 		return unstored, false
 	}
@@ -28,21 +28,21 @@ func (t *Table) Enter(now time.Time, key, server string) (Entry, bool) {
 	if r.server != srv {
 		return t.entry(sh, id, now), false
 	}
-	r.sessions++
-	r.version = t.clock.next(now)
+	t.setOwn(sh, r, r.sessions+1, t.clock.next(now))
 	sh.touch(id, now.UnixMilli())
+	t.note(sh, id)
 	return t.entry(sh, id, now), true
 }
 
 // Leave ends what Enter counted; from the last one on the entry ages.
 func (t *Table) Leave(now time.Time, key string) {
-	sh, id := t.open(key, false)
-	defer sh.unlock()
+	sh, id := t.open(key, findOnly)
+	defer t.unlock(sh)
 	if id == 0 || sh.at(id).sessions == 0 {
 		return // not reached while Enter and Leave are paired
 	}
 	r := sh.at(id)
-	r.sessions--
-	r.version = t.clock.next(now)
+	t.setOwn(sh, r, r.sessions-1, t.clock.next(now))
 	sh.touch(id, now.UnixMilli())
+	t.note(sh, id)
 }

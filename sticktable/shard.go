@@ -20,7 +20,7 @@ type record struct {
 	version  uint64 // of this peer's slot: a time of the clock; 0 is never written
 	lastUsed int64  // ms since 1970
 	sessions uint32 // this peer's slot
-	hash     uint32
+	pos      uint32 // low bits of the position in the journal of this peer's last change
 	slots    uint32 // first slot of the other peers, 0 is none
 	prev     uint32 // neighbours in the idle list; next also links free records
 	next     uint32
@@ -37,29 +37,33 @@ type peerSlot struct {
 	peer    uint16
 }
 
+// place is where the index has a record, with its hash, so that a search looks
+// at no record but the one it finds. An empty place has id 0.
+type place struct{ id, hash uint32 }
+
 // shard is a part of the table: an open addressed index of record numbers, the
 // records in chunks that never move, and the list of the records without
-// sessions in the order they were last touched, which is the order in which
-// they expire. Record and slot numbers begin at 1; 0 is none.
+// sessions in the order in which they expire, see idle.go. Record and slot
+// numbers begin at 1; 0 is none.
 type shard struct {
-	oldest atomic.Int64 // lastUsed of the idle list's head, MaxInt64 if it is empty; read without the lock
+	number uint8 // immutable after New
+
+	// Written with the lock, read without.
+	oldest   atomic.Int64 // lastUsed of the idle list's head, MaxInt64 if it is empty
+	unsorted atomic.Bool  // the idle list is out of order
 
 	mu       sync.Mutex // guards the fields below
-	index    []uint32   // record numbers; length is a power of two
+	index    []place    // length is a power of two
 	chunks   []*[chunkLen]record
 	top      uint32 // highest record number ever used
 	free     uint32 // first record to be used again
 	live     int
 	slots    []peerSlot // slots[0] is not used
 	freeSlot uint32
-	head     uint32 // idle list: longest untouched
+	head     uint32 // idle list: longest unused
 	tail     uint32
-}
-
-// unlock ends what Lock began.
-func (s *shard) unlock() {
-	s.publish()
-	s.mu.Unlock()
+	digests  *[numBuckets]uint64 // nil if the table is not replicated
+	grown    bool                // the journal got a change: unlock tells the watchers
 }
 
 func (s *shard) publish() {
@@ -83,9 +87,9 @@ func (s *shard) find(hash uint32, key string) uint32 {
 		return 0
 	}
 	mask := uint32(len(s.index) - 1)
-	for i := hash & mask; s.index[i] != 0; i = (i + 1) & mask {
-		if r := s.at(s.index[i]); r.hash == hash && r.key == key {
-			return s.index[i]
+	for i := hash & mask; s.index[i].id != 0; i = (i + 1) & mask {
+		if p := s.index[i]; p.hash == hash && s.at(p.id).key == key {
+			return p.id
 		}
 	}
 	return 0
@@ -107,22 +111,22 @@ func (s *shard) insert(hash uint32, key string) uint32 {
 		s.top++
 		id = s.top
 	}
-	*s.at(id) = record{key: strings.Clone(key), hash: hash}
-	s.place(id, hash)
+	*s.at(id) = record{key: strings.Clone(key)}
+	s.place(place{id, hash})
 	s.live++
 	s.pushTail(id)
 	return id
 }
 
-// remove frees a record and its slots.
-func (s *shard) remove(id uint32) {
+// remove frees a record and its slots; hash is what it was inserted with.
+func (s *shard) remove(id, hash uint32) {
 	r := s.at(id)
 	s.unlink(id)
 	for r.slots != 0 {
 		sl := &s.slots[r.slots]
 		r.slots, sl.next, s.freeSlot = sl.next, s.freeSlot, r.slots
 	}
-	s.unplace(id, r.hash)
+	s.unplace(id, hash)
 	s.live--
 	*r = record{next: s.free}
 	s.free = id
@@ -130,21 +134,21 @@ func (s *shard) remove(id uint32) {
 
 func (s *shard) grow() {
 	old := s.index
-	s.index = make([]uint32, max(firstSize, 2*len(old)))
-	for _, id := range old {
-		if id != 0 {
-			s.place(id, s.at(id).hash)
+	s.index = make([]place, max(firstSize, 2*len(old)))
+	for _, p := range old {
+		if p.id != 0 {
+			s.place(p)
 		}
 	}
 }
 
-func (s *shard) place(id, hash uint32) {
+func (s *shard) place(p place) {
 	mask := uint32(len(s.index) - 1)
-	i := hash & mask
-	for s.index[i] != 0 {
+	i := p.hash & mask
+	for s.index[i].id != 0 {
 		i = (i + 1) & mask
 	}
-	s.index[i] = id
+	s.index[i] = p
 }
 
 // unplace takes id out of the index and moves later ones of the run back, so
@@ -152,16 +156,16 @@ func (s *shard) place(id, hash uint32) {
 func (s *shard) unplace(id, hash uint32) {
 	mask := uint32(len(s.index) - 1)
 	i := hash & mask
-	for s.index[i] != id {
+	for s.index[i].id != id {
 		i = (i + 1) & mask
 	}
-	for j := (i + 1) & mask; s.index[j] != 0; j = (j + 1) & mask {
-		home := s.at(s.index[j]).hash & mask
+	for j := (i + 1) & mask; s.index[j].id != 0; j = (j + 1) & mask {
+		home := s.index[j].hash & mask
 		if (j-home)&mask >= (j-i)&mask { // its home is not behind the hole
 			s.index[i], i = s.index[j], j
 		}
 	}
-	s.index[i] = 0
+	s.index[i] = place{}
 }
 
 // count is the number of sessions of all peers.
@@ -173,13 +177,18 @@ func (s *shard) count(r *record) int {
 	return n
 }
 
-// slot returns the slot of another peer, made if need be. It is valid until
-// the next call.
+// slot returns the slot of another peer, made if need be, nil if the record
+// has maxSlots with this peer's. It is valid until the next call.
 func (s *shard) slot(r *record, peer uint16) *peerSlot {
+	n := 1
 	for i := r.slots; i != 0; i = s.slots[i].next {
 		if s.slots[i].peer == peer {
 			return &s.slots[i]
 		}
+		n++
+	}
+	if n >= maxSlots {
+		return nil
 	}
 	id := s.freeSlot
 	if id != 0 {

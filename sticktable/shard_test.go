@@ -25,7 +25,7 @@ func TestShardAgainstModel(t *testing.T) {
 			model[key] = s.insert(hash, key)
 			touched[key] = step
 		case op == 0:
-			s.remove(id)
+			s.remove(id, hash)
 			delete(model, key)
 		case op == 1:
 			s.at(id).sessions = uint32(rng.IntN(2))
@@ -68,7 +68,7 @@ func TestSlotsAreReused(t *testing.T) {
 			s.slot(s.at(id), peer+2).count = 1
 		}
 		s.touch(id, 0)
-		s.remove(id)
+		s.remove(id, 1)
 	}
 	if len(s.slots) != 4 || s.top != 1 {
 		t.Fatalf("%d slots and %d records for 3 and 1, want them used again", len(s.slots)-1, s.top)
@@ -91,4 +91,53 @@ func TestSweepIsBounded(t *testing.T) {
 	if tb.Len() != 0 || tb.Sweep(now, 700) != 0 {
 		t.Fatalf("Len = %d after all sweeps, want 0", tb.Len())
 	}
+}
+
+// Entries learned in any order expire in theirs.
+func TestIdleListIsSorted(t *testing.T) {
+	tb := newTable(100_000, time.Hour)
+	const n = 40_000
+	for i := range n {
+		age := time.Duration(i*7919%n) * time.Millisecond
+		tb.MergeUpdate(start, Update{
+			Key: string(rune(0x10000 + i)), Server: "s1", Time: 1, Writer: "lb2", LastUsed: start.Add(-age).UnixMilli(),
+		})
+	}
+	tb.Sweep(start, 1)
+	if sorted := countSorted(tb); sorted == 0 || sorted == numShards {
+		t.Fatalf("one sweep put %d shards in order, want some", sorted)
+	}
+	for range n/sortStep + 1 {
+		tb.Sweep(start, 1)
+	}
+	if sorted := countSorted(tb); sorted != numShards {
+		t.Fatalf("%d shards are in order, want all", sorted)
+	}
+	if got := tb.Sweep(start.Add(time.Hour-10*time.Second), n); got != n-10_000 {
+		t.Fatalf("Sweep = %d, want the %d that are older than 10 s", got, n-10_000)
+	}
+	for i := range tb.shards { // one that is a little late finds its place
+		sh := &tb.shards[i]
+		if sh.tail == 0 {
+			continue
+		}
+		late := sh.at(sh.tail).lastUsed - 1
+		sh.touch(sh.insert(1, "late"), late)
+	}
+	if sorted := countSorted(tb); sorted != numShards {
+		t.Fatalf("%d shards are in order, want all", sorted)
+	}
+}
+
+func countSorted(tb *Table) (n int) {
+	for i := range tb.shards {
+		sh, sorted := &tb.shards[i], true
+		for id, prev := sh.head, uint32(0); id != 0; prev, id = id, sh.at(id).next {
+			sorted = sorted && sh.at(id).prev == prev && (prev == 0 || sh.at(prev).lastUsed <= sh.at(id).lastUsed)
+		}
+		if sorted {
+			n++
+		}
+	}
+	return n
 }

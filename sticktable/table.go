@@ -4,12 +4,14 @@
 //
 // It is memory and arithmetic only. It reads no clock (now is a parameter),
 // opens no file, starts no goroutine and sends nothing: its owner calls Sweep,
-// Save, Load and Merge. It never holds a password.
+// Save and Load, and carries what Pull and Part make to the Merge of other
+// peers. It never holds a password.
 package sticktable
 
 import (
 	"errors"
 	"hash/maphash"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -22,9 +24,11 @@ const (
 
 const (
 	numShards   = 256
-	shardShift  = 64 - 8 // the hash bits above it choose the shard
-	selfID      = 1      // number of this peer's own name
-	maxAdmitTry = 16     // a storm of new keys may take the room that was just made
+	selfID      = 1  // number of this peer's own name
+	maxAdmitTry = 16 // a storm of new keys may take the room that was just made
+
+	findOnly = -1            // for open: make no entry
+	anyCost  = math.MaxInt64 // for open: make one whatever has to go
 )
 
 // Errors a caller may branch on.
@@ -35,8 +39,9 @@ var (
 	ErrStamp = errors.New("sticktable: time of an update is impossible")
 )
 
-// A Table is shared: any goroutine may call any method but Load. A method
-// locks one shard at a time and calls nothing of others meanwhile.
+// A Table is shared: any goroutine may call any method but Load and Replicate,
+// which run alone. A method locks one shard at a time, maybe the journal below
+// it, and calls nothing of others meanwhile.
 type Table struct {
 	// Immutable after New.
 	name string
@@ -54,6 +59,15 @@ type Table struct {
 	used    atomic.Int64 // entries, expired ones not yet swept included
 	sweepAt atomic.Uint32
 
+	// Set by Replicate, which runs alone; nil if the table is not replicated.
+	journal *journal
+
+	floors      floors
+	watchers    atomic.Pointer[[]func()] // replaced, never changed
+	moved       atomic.Pointer[func(key, from, to string)]
+	spareWriter atomic.Pointer[blobWriter]
+	spareReader atomic.Pointer[blobReader]
+
 	evicted atomic.Int64
 	expired atomic.Int64
 	refused atomic.Int64
@@ -68,6 +82,7 @@ func New(name string, cfg Config, self string) *Table {
 	t.servers, t.peers = newNames(), newNames(self)
 	t.SetLimits(cfg)
 	for i := range t.shards {
+		t.shards[i].number = uint8(i)
 		t.shards[i].publish()
 	}
 	return t
@@ -105,20 +120,22 @@ func (t *Table) Expired() int64 { return t.expired.Load() }
 // Refused counts the keys not stored because every entry was in use.
 func (t *Table) Refused() int64 { return t.refused.Load() }
 
-// open locks the shard of key and finds its record, 0 if there is none. With
-// create it makes one if the table has room, or can make room. The caller
-// ends with shard.unlock.
-func (t *Table) open(key string, create bool) (*shard, uint32) {
-	h := maphash.String(t.seed, key)
-	sh, low := &t.shards[h>>shardShift], uint32(h)
+// open locks the shard of key and finds its record, 0 if there is none. It
+// makes one if the table has room, or can make room with an entry last used
+// before over; see findOnly and anyCost. The caller ends with unlock.
+func (t *Table) open(key string, over int64) (*shard, uint32) {
+	sh, low := &t.shards[shardOf(keyHash(key))], t.indexHash(key)
 	sh.mu.Lock()
 	id := sh.find(low, key)
-	if id != 0 || !create {
+	if id != 0 || over == findOnly {
 		return sh, id
 	}
-	// Room may have to be made in another shard: no two locks at once.
-	sh.unlock()
-	admitted := t.admit()
+	if t.hasRoom() {
+		return sh, sh.insert(low, key)
+	}
+	// Room has to be made, maybe in another shard: no two locks at once.
+	t.unlock(sh)
+	admitted := t.admit(over)
 	sh.mu.Lock()
 	id = sh.find(low, key)
 	switch {
@@ -126,21 +143,33 @@ func (t *Table) open(key string, create bool) (*shard, uint32) {
 		t.used.Add(-1) // somebody else made it meanwhile
 	case id == 0 && admitted:
 		id = sh.insert(low, key)
-	case id == 0:
+	case id == 0 && over == anyCost:
 		t.refused.Add(1)
 	}
 	return sh, id
 }
 
+func (t *Table) indexHash(key string) uint32 { return uint32(maphash.String(t.seed, key)) }
+
+// hasRoom takes the room of one entry if there is some.
+func (t *Table) hasRoom() bool {
+	if t.used.Add(1) <= t.size.Load() {
+		return true
+	}
+	t.used.Add(-1)
+	return false
+}
+
 // admit takes the room of one entry, at the cost of the longest unused one if
-// the table is full.
-func (t *Table) admit() bool {
+// the table is full and that was last used before over. An idle entry that a
+// peer tells of has no better claim: full tables that forgot different entries
+// would else push them at each other for ever.
+func (t *Table) admit(over int64) bool {
 	for range maxAdmitTry {
-		if t.used.Add(1) <= t.size.Load() {
+		if t.hasRoom() {
 			return true
 		}
-		t.used.Add(-1)
-		if !t.evict() {
+		if !t.evict(over) {
 			return false
 		}
 	}
@@ -149,6 +178,7 @@ func (t *Table) admit() bool {
 
 // drop removes a record of a locked shard.
 func (t *Table) drop(sh *shard, id uint32) {
-	sh.remove(id)
+	t.flip(sh, sh.at(id))
+	sh.remove(id, t.indexHash(sh.at(id).key))
 	t.used.Add(-1)
 }
