@@ -1,0 +1,73 @@
+package peers
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestLearningFromAll: one that has itself learned nothing is no teacher while
+// another is there.
+func TestLearningFromAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := idle(t)
+		for name, entries := range map[string]uint64{"x": 0, "y": 5, "z": 3} {
+			p := &peer{name: name, state: StateAlive, remote: NewRemote(name)}
+			p.remote.counters.EntriesIn = entries
+			p.stream = stub(t, g, p)
+			g.peers[name] = p
+		}
+		ready := func(name string) {
+			p := g.peers[name]
+			p.remote.mu.Lock()
+			p.stream.link.greeted = true // it shares no state
+			p.remote.mu.Unlock()
+			g.up(p.stream)
+		}
+		learn := func(wait time.Duration, want Learned) {
+			t.Helper()
+			begun := time.Now()
+			if l := g.Learn(t.Context(), 10*time.Second); l != want || time.Since(begun) != wait {
+				t.Errorf("%+v after %v, want %+v after %v", l, time.Since(begun), want, wait)
+			}
+		}
+		learn(10*time.Second, Learned{How: HowFailed})
+		ready("x")
+		learn(10*time.Second, Learned{How: HowLearned, From: "x"})
+		ready("z")
+		time.AfterFunc(3*time.Second, func() { ready("y") })
+		learn(3*time.Second, Learned{How: HowLearned, From: "y", Entries: 8})
+		// One that dies is not waited for, nor is one that is not yet alive.
+		g.peers["x"].stream, g.peers["w"] = nil, &peer{name: "w", state: StateNew, remote: NewRemote("w")}
+		time.AfterFunc(time.Second, func() { g.sawGone("x", "") })
+		learn(time.Second, Learned{How: HowLearned, From: "y", Entries: 8})
+	})
+}
+
+// TestAloneWhileJoinsGoOn: a first packet that was lost is sent again before a
+// process thinks that it is alone.
+func TestAloneWhileJoinsGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for first, want := range []time.Duration{0, learnAlone} {
+			g := idle(t)
+			begun := time.Now()
+			g.first, g.aloneAt = first, begun.Add(learnAlone)
+			if l := g.Learn(t.Context(), time.Minute); l.How != HowAlone || time.Since(begun) != want {
+				t.Errorf("%d joins under way: %+v after %v, want alone after %v", first, l, time.Since(begun), want)
+			}
+		}
+	})
+}
+
+// TestLearningUnderAnOldName: the others have not yet missed the process before.
+func TestLearningUnderAnOldName(t *testing.T) {
+	a := start(t, testConfig("a"))
+	fill(a.m, "k", 100)
+	b := start(t, testConfig("b", a))
+	mesh(t, 1, a, b)
+	b.Close()
+	again := start(t, testConfig("b", a)) // at another port
+	if l := again.Learn(t.Context(), patience); l.How != HowLearned || l.Entries != 100 {
+		t.Errorf("%+v, want 100 entries", l)
+	}
+}
