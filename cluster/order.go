@@ -1,0 +1,193 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"imaplb/wire"
+)
+
+// OrderLife is how long a peer that hears of an order to kick or clear carries
+// it out. Later it would hit what began after it.
+const OrderLife = 60 * time.Second
+
+// MaxWeight is the greatest weight of a server.
+const MaxWeight = 256
+
+// maxUser is the longest name of a user, or key of a table, in bytes. That of
+// a move stands in the key of a fact, with the table's name.
+const maxUser = 512
+
+var adminStates = []string{"ready", "drain", "maint"}
+
+// OrderAdmin gives a server an admin state on all peers, until another order.
+// by is who says so, such as "admin uid=0".
+func (c *Cluster) OrderAdmin(now time.Time, by, backend, server, state string) error {
+	if !slices.Contains(adminStates, state) {
+		return fmt.Errorf("cluster: order: admin state %q: expects \"ready\", \"drain\" or \"maint\"", state)
+	}
+	return c.orderServer(now, kindAdmin, target{backend, server}, orderText{by, state})
+}
+
+// OrderWeight gives a server a weight on all peers, until another order.
+func (c *Cluster) OrderWeight(now time.Time, by, backend, server string, weight int) error {
+	if weight < 0 || weight > MaxWeight {
+		return fmt.Errorf("cluster: order: weight %d: expects 0 to %d", weight, MaxWeight)
+	}
+	return c.orderServer(now, kindWeight, target{backend, server}, orderText{by, strconv.Itoa(weight)})
+}
+
+// OrderKick ends the sessions of a user on all peers.
+func (c *Cluster) OrderKick(now time.Time, by, user string) error {
+	return c.orderOnce(now, kindKick, orderText{by, user, ""})
+}
+
+// OrderClear removes the entry of a key from a table on all peers, or all of
+// the table's entries if key is empty.
+func (c *Cluster) OrderClear(now time.Time, by, table, key string) error {
+	return c.orderOnce(now, kindClear, orderText{by, table, key})
+}
+
+// Admin is the admin state that orders gave a server, false for none.
+func (c *Cluster) Admin(backend, server string) (state string, ok bool) {
+	text, ok := c.orderOf(kindAdmin, target{backend, server})
+	if !ok || !slices.Contains(adminStates, text[1]) {
+		return "", false
+	}
+	return text[1], true
+}
+
+// Weight is the weight that orders gave a server, false for none.
+func (c *Cluster) Weight(backend, server string) (weight int, ok bool) {
+	text, ok := c.orderOf(kindWeight, target{backend, server})
+	if !ok {
+		return 0, false
+	}
+	return parseWeight(text[1])
+}
+
+func parseWeight(text string) (int, bool) {
+	weight, err := strconv.Atoi(text)
+	return weight, err == nil && weight >= 0 && weight <= MaxWeight
+}
+
+// target names a server.
+type target struct{ backend, server string }
+
+func (t target) String() string { return t.backend + "/" + t.server }
+
+func (t target) valid() bool { return validName(t.backend) && validName(t.server) }
+
+// orderText is the value of an order: who gave it, and what it says.
+type orderText []string
+
+func (o orderText) encode() string {
+	b := wire.AppendArray(nil, len(o))
+	for _, s := range o {
+		b = wire.AppendString(b, s)
+	}
+	return string(b)
+}
+
+// parseOrder is the inverse of encode for an order of so many parts or more.
+func parseOrder(value string, parts int) (orderText, bool) {
+	r := readValue(value)
+	n := r.Array(parts)
+	var o orderText
+	for i := 0; i < parts && r.Err() == nil; i++ {
+		o = append(o, r.Text(0, MaxValue))
+	}
+	r.Skip(n - parts)
+	return o, r.Err() == nil
+}
+
+func (c *Cluster) orderServer(now time.Time, kind string, t target, text orderText) error {
+	if !t.valid() || !validName(text[0]) {
+		return ErrName
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	return c.say(now, factKey(kind, t.backend, t.server), text.encode(), 0)
+}
+
+func (c *Cluster) orderOnce(now time.Time, kind string, text orderText) error {
+	if !validName(text[0]) || text[1] == "" || kind == kindClear && !validName(text[1]) {
+		return ErrName
+	}
+	if len(text[1]) > maxUser || len(text[2]) > maxUser {
+		return ErrKey
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	id := c.newID(now)
+	return c.say(now, factKey(kind, id), text.encode(), now.Add(OrderLife).UnixMilli())
+}
+
+// newID is a name that nothing had before, on any peer. mu is held.
+func (c *Cluster) newID(now time.Time) string {
+	return c.self + "-" + strconv.FormatUint(c.facts.clock.next(now), 36)
+}
+
+func (c *Cluster) orderOf(kind string, t target) (orderText, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.facts.byKey[factKey(kind, t.backend, t.server)]
+	if f == nil {
+		return nil, false
+	}
+	return parseOrder(f.value, 2)
+}
+
+// stateOrdered carries out a new order on a server. mu is held.
+func (c *Cluster) stateOrdered(now time.Time, f *fact) {
+	names, ok := splitKey(f.key, 2)
+	text, ok2 := parseOrder(f.value, 2)
+	if !ok || !ok2 {
+		return
+	}
+	t := target{names[0], names[1]}
+	if kindOf(f.key) == kindWeight {
+		if weight, ok := parseWeight(text[1]); ok {
+			c.carryOut(now, f, "set weight "+t.String()+" "+text[1], func() string {
+				return c.effects.Weight(t.backend, t.server, weight)
+			})
+		}
+		return
+	}
+	if slices.Contains(adminStates, text[1]) {
+		c.carryOut(now, f, "set server "+t.String()+" state "+text[1], func() string {
+			return c.effects.Admin(t.backend, t.server, text[1])
+		})
+	}
+}
+
+// ordered carries out an order to kick or clear. mu is held.
+func (c *Cluster) ordered(now time.Time, f *fact) {
+	text, ok := parseOrder(f.value, 3)
+	switch {
+	case !ok:
+	case kindOf(f.key) == kindKick:
+		c.carryOut(now, f, fmt.Sprintf("kick user %q", text[1]), func() string { return c.effects.Kick(text[1]) })
+	default:
+		what := "clear table " + text[1]
+		if text[2] != "" {
+			what += fmt.Sprintf(" key %q", text[2])
+		}
+		c.carryOut(now, f, what, func() string { return c.effects.Clear(text[1], text[2]) })
+	}
+}
+
+// carryOut queues an order and then the event that tells what came of it. mu
+// is held.
+func (c *Cluster) carryOut(now time.Time, f *fact, what string, run func() (outcome string)) {
+	text, _ := parseOrder(f.value, 1)
+	e := Event{Time: now, Kind: EventOrder, Who: text[0], Where: f.writer, When: when(f.time), What: what}
+	c.later(func() {
+		e.Outcome = run()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.note(e)
+	})
+}
