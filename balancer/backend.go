@@ -22,6 +22,7 @@ var (
 	ErrFull     = errors.New("balancer: server is at its maxconn")
 	ErrHome     = errors.New("balancer: user lives on this server and may not leave it")
 	ErrMoved    = errors.New("balancer: user was moved to another server")
+	ErrFrozen   = errors.New("balancer: user's server is not usable, and nobody is moved while most peers are out of sight")
 )
 
 // ServerSpec is a server as the configuration names it.
@@ -39,6 +40,9 @@ type Setup struct {
 	// OnChange, if not nil, is called after each change of a server's state or
 	// weight, by the goroutine that made it, with no lock held.
 	OnChange func(Change)
+	// Frozen, if not nil, reports whether users must stay where they are: most
+	// of the peers are out of sight, and may have them.
+	Frozen func() bool
 }
 
 // Backend is a named group of servers with one algorithm. It is shared: any
@@ -65,6 +69,7 @@ type pool struct {
 	byName   map[string]*Server
 	table    *sticktable.Table
 	onChange func(Change)
+	frozen   func() bool
 }
 
 // NewBackend returns a backend whose servers are up since now and in the state
@@ -93,7 +98,8 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.pool.Load()
-	p := &pool{cfg: setup.Config, table: setup.Table, onChange: setup.OnChange, byName: map[string]*Server{}}
+	p := &pool{cfg: setup.Config, table: setup.Table, onChange: setup.OnChange, frozen: setup.Frozen,
+		byName: map[string]*Server{}}
 	for _, spec := range setup.Servers {
 		s := old.byName[spec.Name]
 		if s == nil {

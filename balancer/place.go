@@ -38,7 +38,8 @@ const (
 //
 // A user goes to the server of the entry while the state of that server allows
 // it; if that server is full, the answer is ErrFull, because a user has one
-// home. Everybody else is placed by the algorithm, and the table is told at
+// home. While the node is frozen a user with an entry is not placed elsewhere
+// either: ErrFrozen. Everybody else is placed by the algorithm, and the table is told at
 // once, so that a user's simultaneous first logins go to one server.
 func (b *Backend) Place(now time.Time, key string) (Placement, error) {
 	p, err := b.place(now, key, nil)
@@ -60,6 +61,9 @@ func (b *Backend) place(now time.Time, key string, except *Server) (Placement, e
 		p := Placement{Key: key, table: pool.table}
 		p.Server = pool.byName[seen.Server]
 		p.Sticky = p.Server != nil && p.Server != except && p.Server.keeps(seen.Sessions > 0)
+		if !p.Sticky && seen.Server != "" && pool.frozen != nil && pool.frozen() {
+			return p, ErrFrozen
+		}
 		if !p.Sticky {
 			p.Server = b.choose(pool, key, except)
 		}

@@ -111,16 +111,36 @@ func (s *Server) SetHealth(now time.Time, h Health) {
 	}
 	state := *old
 	state.Health = h
-	if !h.Up && old.Health.Up {
+	s.settleLocked(now, old, state)
+}
+
+// SetVerdict takes what the peers together say of the server's health. In
+// maintenance it waits.
+func (s *Server) SetVerdict(now time.Time, v Verdict) {
+	b := s.Backend
+	b.mu.Lock()
+	old := s.state.Load()
+	state := *old
+	state.Verdict = v
+	s.settleLocked(now, old, state)
+}
+
+// settleLocked stores a state whose health may be another, and unlocks
+// Backend.mu before it tells.
+func (s *Server) settleLocked(now time.Time, old *State, state State) {
+	b := s.Backend
+	up, was := state.Up(), old.Up()
+	if !up && was && state.Admin != Maint {
 		s.Chkdown.Add(1)
 	}
 	s.storeLocked(now, state)
 	b.refreshLocked(now)
 	b.mu.Unlock()
 	switch {
-	case h.Up && !old.Health.Up:
+	case state.Admin == Maint:
+	case up && !was:
 		b.tell(Change{Time: now, Server: s, Kind: WentUp, Old: *old})
-	case !h.Up && old.Health.Up:
+	case !up && was:
 		b.tell(Change{Time: now, Server: s, Kind: WentDown, Old: *old})
 	}
 }

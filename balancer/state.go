@@ -43,7 +43,17 @@ var usable = [numAdmin]struct{ up, down access }{
 
 type access struct{ fresh, busy, idle bool }
 
-// Health is what the checks say of a server.
+// Verdict is what the peers together say of a server's health.
+type Verdict uint8
+
+// The verdicts.
+const (
+	NoVerdict Verdict = iota // there are no peers: this process's checks decide
+	AllUp
+	AllDown
+)
+
+// Health is what this process's checks say of a server.
 type Health struct {
 	Up         bool
 	Text       string        // "UP", "UP 1/3", "DOWN", "DOWN 1/2"; "" is no check
@@ -60,15 +70,25 @@ type State struct {
 	Admin    Admin
 	FromFile bool // the admin state is the configuration's, not an operator's
 	Health   Health
+	Verdict  Verdict
 
 	period period
 }
 
+// Up reports whether the server counts as healthy: the peers' verdict stands
+// above this process's own checks, so that one broken cable moves nobody.
+func (s *State) Up() bool {
+	if s.Verdict == NoVerdict {
+		return s.Health.Up
+	}
+	return s.Verdict == AllUp
+}
+
 // running reports whether sessions can be on the server at all.
-func (s *State) running() bool { return s.Admin != Maint && s.Health.Up }
+func (s *State) running() bool { return s.Admin != Maint && s.Up() }
 
 func (s *State) access() access {
-	if s.Health.Up {
+	if s.Up() {
 		return usable[s.Admin].up
 	}
 	return usable[s.Admin].down
@@ -79,16 +99,27 @@ func (s *State) Text() string {
 	switch {
 	case s.Admin == Maint:
 		return "MAINT"
-	case !s.Health.Up:
+	case !s.Up() && s.Health.Up:
+		return "DOWN" // by the peers' votes
+	case !s.Up():
 		return s.Health.Text
-	case s.Admin == Drain && s.Health.Text == "":
+	case !s.Health.Up: // for this peer alone
+		return s.upText("UP")
+	}
+	return s.upText(s.Health.Text)
+}
+
+// upText is the text of a server that is up, of which its checks say health.
+func (s *State) upText(health string) string {
+	switch {
+	case s.Admin == Drain && health == "":
 		return "DRAIN"
 	case s.Admin == Drain:
-		return strings.Replace(s.Health.Text, "UP", "DRAIN", 1)
-	case s.Health.Text == "":
+		return strings.Replace(health, "UP", "DRAIN", 1)
+	case health == "":
 		return "no check"
 	}
-	return s.Health.Text
+	return health
 }
 
 // period is how long something has been running or not, and how long it was
@@ -115,8 +146,8 @@ type Kind uint8
 
 // The kinds of changes.
 const (
-	WentUp   Kind = iota + 1 // by its checks
-	WentDown                 // by its checks
+	WentUp   Kind = iota + 1 // by its checks, or the peers' verdict
+	WentDown                 // the same
 	SetAdmin                 // admin state, by an operator or a reload
 	SetWeight
 )
