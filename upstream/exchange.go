@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"encoding/base64"
+	"slices"
 
 	"imaplb/auth"
 	"imaplb/imap"
@@ -288,9 +289,13 @@ func (x *Exchange) login(out []byte) []byte {
 		return out
 	}
 	x.step = askedLogin
+	out = slices.Grow(out, usualLogin)
 	if x.trusted && x.caps.Has("ID") {
 		out = append(out, tagID+" ID "...)
-		out = imap.AppendID(out, x.req.idPairs())
+		// On the stack: for a moment on the heap they would lie between the
+		// records of sessions, which are of the same size and stay.
+		var pairs [ourPairs + 8]imap.IDPair
+		out = imap.AppendID(out, x.req.idPairs(pairs[:0]))
 		out = append(out, "\r\n"...)
 		x.note("id")
 	}
@@ -307,6 +312,9 @@ func (x *Exchange) login(out []byte) []byte {
 	out = x.argument(x.tail(out, " "), c.Secret.Reveal())
 	return x.tail(out, "\r\n")
 }
+
+// usualLogin is room for ID and LOGIN as they are most of the time, in bytes.
+const usualLogin = 384
 
 // argument appends a string as the server can take it: quoted, or as a literal
 // if it holds anything that has ever confused a quoted-string parser. A

@@ -196,7 +196,9 @@ func (a *Attempt) finish(err error) {
 	x := a.x
 	r := &Result{
 		Outcome: x.outcome, Text: x.text, Code: x.code, Err: err,
-		Where: x.where(),
+	}
+	if x.outcome != OK { // else nobody asks
+		r.Where = x.where()
 	}
 	now := time.Now()
 	if a.greeted.IsZero() {

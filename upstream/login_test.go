@@ -45,7 +45,7 @@ func TestLogin(t *testing.T) {
 			if !strings.HasPrefix("* 5 EXISTS\r\n", string(res.Rest)) {
 				t.Errorf("rest %q", res.Rest)
 			}
-			if res.Connect < 0 || res.Login <= 0 || res.Where != "id+login/login" {
+			if res.Connect < 0 || res.Login <= 0 || res.Where != "" {
 				t.Errorf("connect %v, login %v, where %q", res.Connect, res.Login, res.Where)
 			}
 		})

@@ -31,8 +31,7 @@ type Request struct {
 // idPairs is what the server is told of the client: what the client said of
 // itself, as far as there is room, then what we know. Dovecot believes the x-… keys of those in its
 // login_trusted_networks (src/imap-login/imap-login-cmd-id.c).
-func (r *Request) idPairs() []imap.IDPair {
-	pairs := make([]imap.IDPair, 0, len(r.ID)+ourPairs)
+func (r *Request) idPairs(pairs []imap.IDPair) []imap.IDPair {
 	pairs = append(pairs, r.ID[:min(len(r.ID), maxPairs-ourPairs)]...)
 	add := func(key, value string) { pairs = append(pairs, imap.IDPair{Key: key, Value: value}) }
 	add("x-session-id", r.SessionID)

@@ -11,7 +11,7 @@ import (
 )
 
 // pairs writes the pairs as AppendID does, for comparing.
-func pairs(r *Request) string { return string(imap.AppendID(nil, r.idPairs())) }
+func pairs(r *Request) string { return string(imap.AppendID(nil, r.idPairs(nil))) }
 
 func TestIDPairs(t *testing.T) {
 	full := request(credentials(auth.MechNone, "alice", "swordfish"))
@@ -48,7 +48,7 @@ func TestIDPairsAreBounded(t *testing.T) {
 	for i := range 30 {
 		r.ID = append(r.ID, imap.IDPair{Key: fmt.Sprintf("key%027d", i), Value: strings.Repeat("v", 1024)})
 	}
-	got := r.idPairs()
+	got := r.idPairs(nil)
 	if len(got) > 30 {
 		t.Errorf("%d pairs, at most 30", len(got))
 	}
