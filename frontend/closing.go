@@ -74,6 +74,19 @@ func (e *Engine) CloseServer(s *balancer.Server, why relay.Reason, spread time.D
 	e.eachWorker(func(w *worker) { w.closeAll(w.serverSessions(s), why, spread) })
 }
 
+// CloseStrays ends the sessions that a backend's servers, or a backend of that
+// name, had before they left the configuration, if they are in it again: their
+// users would go to the new ones, and nothing else would end the old ones.
+func (e *Engine) CloseStrays(b *balancer.Backend) {
+	e.eachWorker(func(w *worker) {
+		for s := range w.servers {
+			if now := b.Server(s.Name); s.Backend.Name == b.Name && now != nil && now != s {
+				w.closeAll(w.serverSessions(s), relay.Moved, 0)
+			}
+		}
+	})
+}
+
 // ShutdownServer ends all sessions on a server now and tells how many. It
 // waits for the loops.
 func (e *Engine) ShutdownServer(s *balancer.Server) int {
@@ -108,10 +121,35 @@ func (e *Engine) Kick(user string) int {
 func (e *Engine) closeElsewhere(key string, home *balancer.Server) {
 	e.eachWorker(func(w *worker) {
 		w.userSessions(key, func(c *conn) {
-			if c.place.Server != home && c.place.Server.Backend == home.Backend {
+			if c.place.Server != home && c.place.Server.Backend.Name == home.Backend.Name {
 				c.pair.Kill(relay.Moved)
 			}
 		})
+	})
+}
+
+// CloseMoved ends the sessions a key of a stick table has on any other server
+// than the one named, in the backends that use the table. It does not wait.
+func (e *Engine) CloseMoved(t *sticktable.Table, key, server string) {
+	e.eachWorker(func(w *worker) {
+		w.userSessions(key, func(c *conn) {
+			if s := c.place.Server; s.Name != server && s.Backend.Table() == t {
+				c.pair.Kill(relay.Moved)
+			}
+		})
+	})
+}
+
+// Elsewhere counts the sessions that CloseMoved would end. It waits for the
+// loops.
+func (e *Engine) Elsewhere(t *sticktable.Table, key, server string) int {
+	return e.sum(func(w *worker) (n int) {
+		w.userSessions(key, func(c *conn) {
+			if s := c.place.Server; s.Name != server && s.Backend.Table() == t {
+				n++
+			}
+		})
+		return n
 	})
 }
 

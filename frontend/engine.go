@@ -16,6 +16,7 @@ import (
 
 	"imaplb/balancer"
 	"imaplb/loop"
+	"imaplb/sticktable"
 )
 
 // maxRefusing bounds the clients over the limit of descriptors that are being
@@ -54,8 +55,9 @@ type Engine struct {
 	tickets *tickets
 
 	limits    atomic.Pointer[Limits]
+	held      atomic.Pointer[func(table, key string) bool] // see SetHold
 	frontends atomic.Pointer[[]*Frontend]
-	held      atomic.Bool // some listener is paused at a limit
+	paused    atomic.Bool // some listener is paused at a limit
 	refusing  atomic.Int64
 	big       atomic.Int64
 }
@@ -87,7 +89,7 @@ func New(log *slog.Logger, threads int, socket *loop.SocketConfig, name string, 
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTickets()
+	t, err := newTickets(time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -131,22 +133,46 @@ func (e *Engine) Frontends() []*Frontend { return *e.frontends.Load() }
 // RotateTickets replaces the keys of TLS session tickets every now and then,
 // until ctx ends. Sessions keep resuming over a rotation.
 func (e *Engine) RotateTickets(ctx context.Context) {
-	t := time.NewTicker(ticketLife)
+	t := time.NewTicker(ticketLook)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
-			if err := e.tickets.rotate(); err != nil {
-				e.log.Error("TLS ticket keys not rotated", "err", err)
-				continue
-			}
-			for _, f := range e.Frontends() {
-				f.applyTickets()
-			}
+		case now := <-t.C:
+			e.updateTickets(now)
 		}
 	}
+}
+
+// ShareTickets derives the keys of TLS session tickets from what secrets
+// returns, the same at all peers, so that a client resumes at another peer. The
+// first encrypts. Call it again after a change of secrets.
+func (e *Engine) ShareTickets(now time.Time, secrets func() [][32]byte) {
+	e.tickets.share(secrets)
+	e.updateTickets(now)
+}
+
+func (e *Engine) updateTickets(now time.Time) {
+	changed, err := e.tickets.update(now)
+	if err != nil {
+		e.log.Error("TLS ticket keys not rotated", "err", err)
+	}
+	if !changed {
+		return
+	}
+	for _, f := range e.Frontends() {
+		f.applyTickets()
+	}
+}
+
+// SetHold makes logins wait while held reports that their key of a stick table
+// is being moved. held is called on the loops and must not block.
+func (e *Engine) SetHold(held func(table, key string) bool) { e.held.Store(&held) }
+
+func (e *Engine) isHeld(t *sticktable.Table, key string) bool {
+	held := e.held.Load()
+	return held != nil && t != nil && (*held)(t.Name(), key)
 }
 
 // full reports whether accepting has to pause.
@@ -157,7 +183,7 @@ func (e *Engine) full() bool {
 
 // resume lets paused listeners look again.
 func (e *Engine) resume() {
-	if !e.held.Load() || !e.held.CompareAndSwap(true, false) {
+	if !e.paused.Load() || !e.paused.CompareAndSwap(true, false) {
 		return
 	}
 	for _, f := range e.Frontends() {

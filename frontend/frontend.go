@@ -171,7 +171,7 @@ func (x *listener) Admit() bool {
 		return true
 	}
 	x.f.e.MaxHits.Add(1)
-	x.f.e.held.Store(true)
+	x.f.e.paused.Store(true)
 	// A connection that ended between the question and the note would leave
 	// the listener paused for ever.
 	if !x.f.e.full() && !x.f.full() {

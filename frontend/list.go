@@ -59,9 +59,9 @@ func proto(a netip.AddrPort) string {
 // list from each loop in slices, so connections come and go meanwhile. It
 // waits for the loops.
 func (e *Engine) Sessions(f func(Session) bool) {
-	buf := make([]Session, 0, slice)
+	buf := make([]Session, 0, listSlice)
 	for _, w := range e.workers {
-		for from, more := 0, true; more; from += slice {
+		for from, more := 0, true; more; from += listSlice {
 			buf, more = w.list(buf[:0], from)
 			if slices.ContainsFunc(buf, func(s Session) bool { return !f(s) }) {
 				return
@@ -70,11 +70,14 @@ func (e *Engine) Sessions(f func(Session) bool) {
 	}
 }
 
+// listSlice is how many connections are described before others get their turn.
+const listSlice = 512
+
 // list appends the connections in a slice of the slots, and reports whether
 // there are more slots. It waits for the loop; one that has stopped has none.
 func (w *worker) list(buf []Session, from int) (all []Session, more bool) {
 	w.loop.Do(func() {
-		now, end := time.Now(), min(from+slice, len(w.slots))
+		now, end := time.Now(), min(from+listSlice, len(w.slots))
 		for _, c := range w.slots[min(from, end):end] {
 			if c != nil {
 				buf = append(buf, c.info(now))

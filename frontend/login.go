@@ -19,6 +19,13 @@ import (
 // tried again, HAProxy's.
 const retryAfter = time.Second
 
+// holdLook is how often a login that waits for its user to be moved looks
+// whether he has been.
+const holdLook = 100 * time.Millisecond
+
+// usualOK is room for the tagged OK as it is most of the time, in bytes.
+const usualOK = 384
+
 // maxPlaced is how often a user is placed again because each time his home
 // moved while he logged in.
 const maxPlaced = 3
@@ -32,10 +39,12 @@ type login struct {
 	user    string // normalised
 	key     string // of the stick table
 	place   balancer.Placement
+	target  *upstream.Target // of the last attempt
 	attempt *upstream.Attempt
 	begun   time.Time
 	retries int
 	started bool
+	held    bool // waits while its user is being moved
 	moved   bool // redispatched once
 	placed  int  // times that the user was placed
 }
@@ -73,6 +82,9 @@ func (l *login) start() {
 // placeUser asks the balancer for a server and begins the attempt.
 func (l *login) placeUser(now time.Time) {
 	var err error
+	if l.hold(now) {
+		return
+	}
 	l.placed++
 	if l.place, err = l.be.Place(now, l.key); err != nil {
 		l.refuse(now, err)
@@ -81,14 +93,37 @@ func (l *login) placeUser(now time.Time) {
 	l.try()
 }
 
+// hold makes the login wait while its user is being moved to another server,
+// until the sessions he has have ended everywhere. A client that waits too long
+// is told to come back.
+func (l *login) hold(now time.Time) bool {
+	if l.held = l.p.c.fe.e.isHeld(l.be.Table(), l.key); !l.held {
+		return false
+	}
+	next := now.Add(holdLook)
+	if next.After(l.p.s.Deadline()) {
+		l.refuse(now, errHeld)
+		return true
+	}
+	l.p.timerAt(next)
+	return true
+}
+
+var errHeld = errors.New("frontend: user is being moved")
+
 // refuse answers a login for which there is no server.
 func (l *login) refuse(now time.Time, err error) {
 	for _, n := range l.p.counters() {
 		n.Denied.Add(1)
 	}
 	reason, kind := "no_server", session.Unavailable
-	if errors.Is(err, balancer.ErrFull) {
+	switch {
+	case errors.Is(err, balancer.ErrFull):
 		reason = "server_full"
+	case errors.Is(err, balancer.ErrFrozen):
+		reason = "frozen"
+	case errors.Is(err, errHeld):
+		reason = "being_moved"
 	}
 	l.logFailed(reason, "SC", nil)
 	l.failed(now, session.Failure{Kind: kind})
@@ -104,7 +139,13 @@ func (l *login) try() {
 		l.refuse(now, balancer.ErrNoServer)
 		return
 	}
+	if l.place.Elsewhere {
+		// Now, not when this login has been accepted: if it is not, the next one
+		// finds the user at home here and knows nothing of the others.
+		c.fe.e.closeElsewhere(l.place.Key, l.place.Server)
+	}
 	l.count(func(n *balancer.Counters) { n.Connect.Add(1) })
+	l.target = target
 	l.attempt = upstream.Start(c.w().loop, target, &l.req, c.fe.e.slots, l)
 }
 
@@ -196,6 +237,10 @@ func (l *login) expired(now time.Time) {
 	if l.attempt != nil {
 		return
 	}
+	if l.held {
+		l.placeUser(now)
+		return
+	}
 	if l.place.Server.Away() && !l.moved && l.be.Redispatch(now, &l.place) == nil {
 		l.moved, l.retries = true, 0
 	}
@@ -225,7 +270,9 @@ func (l *login) cancel(now time.Time) {
 // accepted hands the connection over to the relay.
 func (l *login) accepted(now time.Time, r *upstream.Result) {
 	p, c := l.p, l.p.c
-	if l.place.Server.Away() || l.place.Begin(now) != nil {
+	// That the user is being moved is asked when his session counts already:
+	// so either the move finds the session or the session finds the move.
+	if l.place.Server.Away() || l.readdressed() || l.place.Begin(now) != nil || p.c.fe.e.isHeld(l.be.Table(), l.key) {
 		// Moved, or the server went away, between the choice and the login:
 		// this is not home any more. The next attempt asks again.
 		r.Conn.Close()
@@ -237,16 +284,20 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 		l.placeUser(now)
 		return
 	}
-	toClient := p.s.AppendLoginOK(nil, r.Untagged, r.Caps, r.Text)
+	toClient := p.s.AppendLoginOK(make([]byte, 0, usualOK+len(r.Untagged)+len(r.Rest)), r.Untagged, r.Caps, r.Text)
 	toClient = append(toClient, r.Rest...)
 	p.done()
 	c.pre, c.place, c.user = nil, l.place, l.user
 	c.w().link(c)
 	c.logBegin()
-	if l.place.Elsewhere {
-		c.fe.e.closeElsewhere(l.place.Key, l.place.Server)
-	}
 	c.pair.Start(c.cli, r.Conn, &c.fe.set.Load().timeouts, c, relay.Waiting{ToClient: toClient, ToServer: p.in})
+}
+
+// readdressed reports whether a reload gave the server another address while
+// the login was under way at the old one.
+func (l *login) readdressed() bool {
+	t := l.be.Target(l.place.Server)
+	return t != nil && t != l.target && t.Addr.String() != l.target.Addr.String()
 }
 
 // logFailed writes a line for a login that came to nothing; fail2ban and

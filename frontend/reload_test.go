@@ -3,6 +3,7 @@ package frontend
 import (
 	"bytes"
 	"crypto/tls"
+	"slices"
 	"testing"
 	"time"
 )
@@ -94,13 +95,10 @@ func TestTickets(t *testing.T) {
 	t.Cleanup(func() { other.KeepListeners(nil) })
 
 	// rotate is what RotateTickets does every now and then.
+	now := time.Now()
 	rotate := func() {
-		if err := r.e.tickets.rotate(); err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range r.e.Frontends() {
-			f.applyTickets()
-		}
+		now = now.Add(ticketLife)
+		r.e.updateTickets(now)
 	}
 	steps := []struct {
 		name string
@@ -138,17 +136,59 @@ func TestTickets(t *testing.T) {
 
 // The newest key comes first, and no more are kept than said.
 func TestTicketKeys(t *testing.T) {
-	k, err := newTickets()
+	now := time.Unix(1_700_000_000, 0)
+	k, err := newTickets(now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 * ticketKeys {
 		before := k.keys
-		if err := k.rotate(); err != nil {
-			t.Fatal(err)
+		if changed, err := k.update(now.Add(ticketLife - time.Second)); err != nil || changed {
+			t.Fatalf("rotation %d: changed before its time, %v", i, err)
+		}
+		now = now.Add(ticketLife)
+		if changed, err := k.update(now); err != nil || !changed {
+			t.Fatalf("rotation %d: changed %v, %v", i, changed, err)
 		}
 		if len(k.keys) != min(i+2, ticketKeys) || !bytes.Equal(k.keys[1][:], before[0][:]) || k.keys[0] == before[0] {
 			t.Fatalf("rotation %d: %d keys, or not in order", i, len(k.keys))
+		}
+	}
+}
+
+// What peers derive from the same secret opens each other's tickets: over two
+// periods, with clocks that differ, and while the cluster changes its key.
+func TestSharedTicketKeys(t *testing.T) {
+	now := time.UnixMilli(100*ticketLife.Milliseconds() + 1)
+	old, fresh := [32]byte{1}, [32]byte{2}
+	keys := func(at time.Time, secrets ...[32]byte) [][32]byte {
+		k := new(tickets)
+		k.share(func() [][32]byte { return secrets })
+		if changed, err := k.update(at); err != nil || !changed {
+			t.Fatalf("changed %v, %v", changed, err)
+		}
+		if changed, _ := k.update(at.Add(time.Second)); changed {
+			t.Error("changed within a period")
+		}
+		return k.keys
+	}
+	mine := keys(now, old)
+	for _, c := range []struct {
+		name  string
+		peer  [][32]byte
+		opens bool
+	}{
+		{"same moment", keys(now, old), true},
+		{"a period later", keys(now.Add(ticketLife), old), true},
+		{"two periods later", keys(now.Add(2*ticketLife), old), true},
+		{"three periods later", keys(now.Add(3*ticketLife), old), false},
+		{"a clock that is behind", keys(now.Add(-time.Minute), old), true},
+		{"a peer that has the next key as well", keys(now, old, fresh), true},
+		{"a peer that encrypts with the next key", keys(now, fresh, old), true},
+		{"a peer with another key", keys(now, fresh), false},
+	} {
+		if got := slices.Contains(c.peer, mine[0]); got != c.opens {
+			t.Errorf("%s: opens my ticket %v, want %v", c.name, got, c.opens)
 		}
 	}
 }

@@ -1,9 +1,13 @@
 package frontend
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -11,30 +15,77 @@ import (
 const (
 	ticketLife = 12 * time.Hour // after which a new key encrypts
 	ticketKeys = 3              // keys that decrypt: a ticket lives 24 to 36 hours
+	ticketLook = time.Minute    // how often the keys are looked at
 )
 
 // tickets are the keys of TLS session tickets, one set for all frontends, so
-// that a session resumes after a reload and on another listener. Shared.
+// that a session resumes after a reload and on another listener. Peers derive
+// theirs from secrets they share, so that it resumes at each of them. Shared.
 type tickets struct {
-	mu   sync.Mutex // guards keys
-	keys [][32]byte // the first encrypts
+	mu      sync.Mutex // guards the fields below
+	keys    [][32]byte // the first encrypts
+	made    time.Time  // when the first was, if they are random
+	secrets func() [][32]byte
 }
 
-func newTickets() (*tickets, error) {
+func newTickets(now time.Time) (*tickets, error) {
 	t := new(tickets)
-	return t, t.rotate()
+	_, err := t.update(now)
+	return t, err
 }
 
-// rotate puts a new key in front.
-func (t *tickets) rotate() error {
-	var k [32]byte
-	if _, err := rand.Read(k[:]); err != nil {
-		return fmt.Errorf("frontend: ticket key: %w", err)
+// share derives the keys from what secrets returns from now on; the first of
+// the secrets encrypts.
+func (t *tickets) share(secrets func() [][32]byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.secrets = secrets
+}
+
+// update brings the keys in line with the time, and tells whether they are
+// others than before.
+func (t *tickets) update(now time.Time) (changed bool, err error) {
+	t.mu.Lock()
+	secrets := t.secrets
+	t.mu.Unlock()
+	if secrets != nil {
+		keys := deriveTickets(secrets(), now)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		changed = !slices.Equal(t.keys, keys)
+		t.keys = keys
+		return changed, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.keys) > 0 && now.Sub(t.made) < ticketLife {
+		return false, nil
+	}
+	var k [32]byte
+	if _, err := rand.Read(k[:]); err != nil {
+		return false, fmt.Errorf("frontend: ticket key: %w", err)
+	}
+	t.made = now
 	t.keys = append([][32]byte{k}, t.keys[:min(len(t.keys), ticketKeys-1)]...)
-	return nil
+	return true, nil
+}
+
+// deriveTickets makes the keys of a moment: those of the present period first,
+// then those before it, and the next one's, since the clock of another peer may
+// be ahead. RFC 5869.
+func deriveTickets(secrets [][32]byte, now time.Time) [][32]byte {
+	period := now.UnixMilli() / ticketLife.Milliseconds()
+	var keys [][32]byte
+	for _, at := range [ticketKeys + 1]int64{period, period - 1, period - 2, period + 1} {
+		for _, secret := range secrets {
+			info := "imaplb TLS ticket " + strconv.FormatInt(at, 10)
+			b, err := hkdf.Key(sha256.New, secret[:], nil, info, 32)
+			if err == nil { // it fails for lengths of over 8160 bytes only
+				keys = append(keys, [32]byte(b))
+			}
+		}
+	}
+	return keys
 }
 
 // apply gives the keys to a configuration, which may be in use.

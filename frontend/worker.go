@@ -136,23 +136,35 @@ func (w *worker) retime(f *Frontend, t *relay.Timeouts) {
 	})
 }
 
-// slice is how many connections are looked at before others get their turn.
-const slice = 512
+// slice is how many connections are looked at before others get their turn,
+// which they have until the next tick of the loop's timers.
+const slice = 4096
+
+// slicer calls a function for every connection of a worker, a slice at a time.
+// It waits for a timer in between: a function that posts itself would run again
+// in the same turn of the loop. Owned by the loop.
+type slicer struct {
+	w     *worker
+	f     func(*conn)
+	from  int
+	timer loop.Timer
+}
 
 // inSlices calls f for every connection, in several turns of the loop.
 func (w *worker) inSlices(f func(*conn)) {
-	from := 0
-	var turn func()
-	turn = func() {
-		end := min(from+slice, len(w.slots))
-		for ; from < end; from++ {
-			if c := w.slots[from]; c != nil {
-				f(c)
-			}
-		}
-		if from < len(w.slots) {
-			w.loop.Post(turn)
+	s := &slicer{w: w, f: f}
+	s.Expired(time.Now())
+}
+
+// Expired looks at the next slice.
+func (s *slicer) Expired(now time.Time) {
+	end := min(s.from+slice, len(s.w.slots))
+	for ; s.from < end; s.from++ {
+		if c := s.w.slots[s.from]; c != nil {
+			s.f(c)
 		}
 	}
-	turn()
+	if s.from < len(s.w.slots) {
+		s.w.loop.SetTimer(&s.timer, now, s)
+	}
 }

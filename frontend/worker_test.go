@@ -121,3 +121,35 @@ func TestUserSessionsWhileTheyEnd(t *testing.T) {
 		t.Errorf("%d of 5 ended, %d users left", n, len(w.users))
 	}
 }
+
+// A look at all connections lets others in between, and meets each once.
+func TestSlicesLetOthersIn(t *testing.T) {
+	r := newRig(t, plan{})
+	r.quiet = true
+	w := r.e.workers[0]
+	const n = 3*slice + 1
+	met := map[*conn]int{}
+	w.loop.Do(func() {
+		for range n {
+			w.slots = append(w.slots, new(conn))
+		}
+		w.inSlices(func(c *conn) { met[c]++ })
+	})
+	first := 0
+	w.loop.Do(func() { first = len(met) })
+	if first >= n {
+		t.Errorf("all %d were met in one turn", first)
+	}
+	r.eventually("all are met", func() (all bool) {
+		w.loop.Do(func() { all = len(met) == n })
+		return all
+	})
+	w.loop.Do(func() {
+		for c, times := range met {
+			if times != 1 {
+				t.Errorf("%p was met %d times", c, times)
+			}
+		}
+		w.slots = nil
+	})
+}
