@@ -17,6 +17,7 @@ func (r *report) check(c *Config, h host) {
 		r.fault("frontend", "no [frontend.NAME] section: there is nothing to listen on")
 	}
 	r.checkStats(c)
+	r.checkPeers(c)
 	r.checkBinds(c)
 	for i := range c.Frontends {
 		r.checkFrontend(c, &c.Frontends[i], h)
@@ -52,6 +53,12 @@ func (r *report) checkBinds(c *Config) {
 	var all []taken
 	if c.Stats.Socket != "" {
 		all = append(all, taken{bind{unix: c.Stats.Socket}, "stats.socket"})
+	}
+	if c.Stats.HTTP != "" {
+		all = r.checkBind(all, "stats.http", c.Stats.HTTP)
+	}
+	if c.Peers.Bind != "" {
+		all = r.checkBind(all, "peers.bind", c.Peers.Bind)
 	}
 	for _, f := range c.Frontends {
 		path := keyPath(keyPath("frontend", f.Name), "bind")

@@ -13,6 +13,7 @@ import (
 	"imaplb/balancer"
 	"imaplb/frontend"
 	"imaplb/health"
+	"imaplb/peers"
 	"imaplb/stats"
 	"imaplb/sticktable"
 	"imaplb/upstream"
@@ -24,6 +25,7 @@ import (
 type Config struct {
 	Global      Global       `toml:"global"`
 	Stats       stats.Config `toml:"stats"`
+	Peers       peers.Config `toml:"peers"` // without Bind there are none
 	StickTables []StickTable `toml:"stick_table"`
 	Frontends   []Frontend   `toml:"frontend"`
 	Backends    []Backend    `toml:"backend"`
@@ -110,13 +112,14 @@ const (
 	perSession = 2   // descriptors: the client's and the server's
 	headroom   = 100 // descriptors for the program itself: loops, logs, state, runtime socket
 	perServer  = 2   // descriptors: a check under way, and one to spare
+	perPeer    = 4   // descriptors: the stream, and what comes and goes
 )
 
 // HardMaxconn is the number of client connections that descriptors suffice
 // for, once the listeners, the checks and the program itself have theirs. It
 // may be negative.
 func (c *Config) HardMaxconn(descriptors int) int {
-	taken := headroom
+	taken := headroom + perPeer*len(c.Peers.Join)
 	for _, f := range c.Frontends {
 		taken += len(f.Bind)
 	}

@@ -10,6 +10,7 @@ import (
 	"imaplb/balancer"
 	"imaplb/frontend"
 	"imaplb/health"
+	"imaplb/peers"
 	"imaplb/stats"
 	"imaplb/sticktable"
 	"imaplb/upstream"
@@ -34,7 +35,7 @@ var defaults = map[reflect.Type]any{
 
 // defaultConfig is the configuration of an empty file.
 func defaultConfig() *Config {
-	return &Config{Global: defaultGlobal(), Stats: stats.DefaultConfig()}
+	return &Config{Global: defaultGlobal(), Stats: stats.DefaultConfig(), Peers: peers.DefaultConfig()}
 }
 
 // place is a spot in the file: its path, and its path among the rules.

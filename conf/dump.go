@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"imaplb/peers"
 )
 
 // Dump writes the whole configuration, defaults included, as a file that loads
@@ -34,6 +36,9 @@ func dumpTable(b *strings.Builder, path string, v reflect.Value) {
 	}
 	for _, f := range below {
 		at := keyPath(path, f.key)
+		if p, ok := f.value.Interface().(peers.Config); ok && p.Bind == "" {
+			continue // a section that is there means that there are peers
+		}
 		if f.value.Kind() == reflect.Struct {
 			dumpTable(b, at, f.value)
 			continue

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,7 @@ func TestExamplesLoad(t *testing.T) {
 	for _, name := range []string{"fullchain", "other.example", "ca"} {
 		writeCert(t, dir, name, 2036)
 	}
+	writeFile(t, dir, "peers.key", base64.StdEncoding.EncodeToString(make([]byte, 32)))
 	samples(t, "../examples/*.toml", func(t *testing.T, path, src string) {
 		src = strings.ReplaceAll(src, "/etc/imaplb/privkey.pem", "/etc/imaplb/fullchain.key")
 		c, err := loadIn(dir, "example.toml", strings.ReplaceAll(src, "/etc/imaplb/", dir+"/"))

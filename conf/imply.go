@@ -19,6 +19,7 @@ func (r *report) imply(c *Config) {
 	dir := r.directory()
 	absolute(dir, &c.Global.StateDir)
 	absolute(dir, &c.Stats.Socket)
+	absolute(dir, &c.Peers.KeyFile)
 	for i := range c.Frontends {
 		f := &c.Frontends[i]
 		for j := range f.Bind {

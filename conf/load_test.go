@@ -6,8 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"io/fs"
 	"math/big"
 	"os"
@@ -26,10 +28,16 @@ func writeCerts(t *testing.T, dir string) {
 	t.Helper()
 	writeCert(t, dir, "ok", 2036)
 	writeCert(t, dir, "expired", 2020)
-	for name, content := range map[string][]byte{"junk.pem": []byte("no certificate\n"), "large.pem": make([]byte, maxFile+1)} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	writeFile(t, dir, "junk.pem", "no certificate\n")
+	writeFile(t, dir, "large.pem", strings.Repeat("\x00", maxFile+1))
+	writeFile(t, dir, "ok.peers", "# no secret\n"+base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n")
+	writeFile(t, dir, "bad.peers", "\nnot base64!\n")
+}
+
+func writeFile(t *testing.T, dir, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -68,16 +76,25 @@ func loadIn(dir, name, src string) (*Config, error) {
 	return load(filepath.Join(dir, name), src, testHost)
 }
 
+var update = flag.Bool("update", false, "write the expected faults and dumps anew: read the diff")
+
 // golden compares text with the file beside a sample; dir in it is $DIR, or
 // nothing at the start of a line.
 func golden(t *testing.T, path, dir, got string) {
 	t.Helper()
+	got = strings.ReplaceAll(strings.ReplaceAll("\n"+got, "\n"+dir+"/", "\n"), dir, "$DIR")
+	got = strings.TrimSpace(got)
+	if *update {
+		if err := os.WriteFile(path, []byte(strings.TrimLeft(got+"\n", "\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got = strings.ReplaceAll(strings.ReplaceAll("\n"+got, "\n"+dir+"/", "\n"), dir, "$DIR")
-	if got = strings.TrimSpace(got); got != strings.TrimSpace(string(want)) {
+	if got != strings.TrimSpace(string(want)) {
 		t.Errorf("got:\n%s\n\nwant, by %s:\n%s", got, path, want)
 	}
 }

@@ -38,6 +38,11 @@ var rules = map[string]rule{
 
 	"stats.socket_level": oneOf("user", "operator", "admin"),
 
+	"peers.sync_timeout": lasting(0, 10*time.Minute),
+	"peers.peer_grace":   lasting(0, day),
+	"peers.on_minority":  oneOf("freeze", "serve"),
+	"peers.move_timeout": lasting(time.Second, 5*time.Minute),
+
 	"stick_table.*.key":    oneOf("user", "domain"),
 	"stick_table.*.size":   within(1, 100_000_000),
 	"stick_table.*.expire": lasting(time.Second, 365*day),

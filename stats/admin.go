@@ -29,10 +29,11 @@ func setServer(c *client, args []string) message {
 }
 
 func (c *client) setState(t target, args []string) message {
+	o, args := c.order(args)
 	if len(args) == 0 || !slices.Contains([]string{"ready", "drain", "maint"}, args[0]) {
 		return failed("'set server <srv> state' expects 'ready', 'drain' and 'maint'.")
 	}
-	return outcome(c.node.SetState(t.backend.Name, t.row.Name, args[0]))
+	return outcome(c.node.SetState(o, t.backend.Name, t.row.Name, args[0]))
 }
 
 func enableServer(c *client, args []string) message  { return c.switchServer(args, "ready") }
@@ -43,7 +44,7 @@ func (c *client) switchServer(args []string, state string) message {
 	if bad != "" {
 		return failed(bad)
 	}
-	return c.setState(t, []string{state})
+	return c.setState(t, append([]string{state}, args[1:]...))
 }
 
 func setWeight(c *client, args []string) message {
@@ -55,6 +56,7 @@ func setWeight(c *client, args []string) message {
 }
 
 func (c *client) changeWeight(t target, args []string) message {
+	o, args := c.order(args)
 	if len(args) == 0 {
 		return failed("Require <weight> or <weight%>.")
 	}
@@ -62,7 +64,7 @@ func (c *client) changeWeight(t target, args []string) message {
 	if bad != "" {
 		return failed(bad)
 	}
-	return outcome(c.node.SetWeight(t.backend.Name, t.row.Name, weight))
+	return outcome(c.node.SetWeight(o, t.backend.Name, t.row.Name, weight))
 }
 
 // parseWeight reads a weight, or a percentage of the initial one.

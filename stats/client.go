@@ -27,6 +27,7 @@ type client struct {
 	out  *bufio.Writer
 
 	level    level
+	by       string // who it is, for the record of orders
 	mode     int
 	severity string // "none", "number" or "string"
 	timeout  time.Duration
@@ -40,6 +41,7 @@ type client struct {
 
 func newClient(s *Server, conn *net.UnixConn) *client {
 	c := &client{srv: s, node: s.node, conn: conn, level: s.level, severity: "none", timeout: idleTimeout}
+	c.by = caller(conn, s.level)
 	c.in = bufio.NewReaderSize(conn, maxLine)
 	c.out = bufio.NewWriterSize(patientWriter{c}, maxLine)
 	return c

@@ -21,14 +21,18 @@ type command struct {
 // because the handlers lead back to it.
 func commandTable() []command {
 	table := []command{
+		{usage: "add key", level: levelAdmin, help: "read the cluster's key file again and add what is new in it", run: addKey},
 		{usage: "clear table <table> [<filter>]*", level: levelOperator, help: "remove entries from a table (filter: data/key)", run: clearTable},
 		{usage: "debug gc", level: levelAdmin, help: "collect garbage, return memory to the system and tell what is left", run: debugGC},
 		{usage: "disable server <bk>/<srv>", level: levelAdmin, help: "put a server into maintenance (see 'set server')", run: disableServer},
 		{usage: "echo <text>", help: "print the text", run: echo},
 		{usage: "enable server <bk>/<srv>", level: levelAdmin, help: "make a server ready (see 'set server')", run: enableServer},
+		{usage: "forget peer <name>", level: levelAdmin, help: "wait no more for a dead peer that will not come back", run: forgetPeer},
 		{usage: "get weight <bk>/<srv>", help: "report a server's current weight", run: getWeight},
-		{usage: "kick user <user>", level: levelAdmin, help: "close all sessions of a user", run: kickUser},
+		{usage: "kick user <user> [local]", level: levelAdmin, help: "close all sessions of a user", run: kickUser},
+		{usage: "move user <user> <bk>/<srv>", level: levelAdmin, help: "move a user to another server, once his sessions have ended", run: moveUser},
 		{usage: "operator", help: "lower the level of this connection to operator", run: lowerTo(levelOperator)},
+		{usage: "remove key <fingerprint>", level: levelAdmin, help: "forget a key of the cluster", run: removeKey},
 		{usage: "reload", level: levelAdmin, help: "load the configuration file again", run: reload},
 		{usage: "set server <bk>/<srv> [opts]", level: levelAdmin, help: "change a server's state or weight", run: setServer},
 		{usage: "set severity-output [none|number|string]", help: "put the severity in front of messages", run: setSeverity},
@@ -39,7 +43,10 @@ func commandTable() []command {
 		{usage: "show cli level", help: "report the level of this connection", run: showLevel},
 		{usage: "show cli sockets", help: "list the runtime sockets", run: showSockets},
 		{usage: "show errors", level: levelOperator, help: "report captured protocol errors (none are captured)", run: showErrors},
+		{usage: "show events [<number>]", level: levelOperator, help: "report who ordered what, and what happened to the peers", run: showEvents},
 		{usage: "show info [desc|json|typed|float]*", help: "report information about the process", run: showInfo},
+		{usage: "show keys", level: levelOperator, help: "list the fingerprints of the cluster's keys", run: showKeys},
+		{usage: "show peers", help: "report the peers, their lag and what passed between them", run: showPeers},
 		{usage: "show servers conn [<backend>]", level: levelOperator, help: "report the connections of servers", run: showServersConn},
 		{usage: "show servers state [<backend>]", level: levelOperator, help: "report the state of servers", run: showServersState},
 		{usage: "show sess [<id>|all|help] [<filter>]*", level: levelOperator, help: "list sessions or report one", run: showSess},
@@ -49,6 +56,7 @@ func commandTable() []command {
 		{usage: "show version", help: "report the version of the process", run: showVersion},
 		{usage: "shutdown session <id>", level: levelAdmin, help: "close a session", run: shutdownSession},
 		{usage: "shutdown sessions server <bk>/<srv>", level: levelAdmin, help: "close all sessions of a server", run: shutdownServer},
+		{usage: "use key <fingerprint>", level: levelAdmin, help: "encrypt with that key of the cluster", run: useKey},
 		{usage: "user", help: "lower the level of this connection to user", run: lowerTo(levelUser)},
 		{usage: "wait <delay_ms>", help: "wait", run: wait},
 

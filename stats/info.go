@@ -117,8 +117,8 @@ func infoFields(i Info, idle int64, float bool) []infoField {
 		{"Jobs", "MGP", u32(i.CurrConns + int64(i.Listeners)), "Client connections and listeners now"},
 		{"Unstoppable Jobs", "MGP", u32(0), "Jobs that keep the process from stopping"},
 		{"Listeners", "MGP", u32(int64(i.Listeners)), "Listeners"},
-		{"ActivePeers", "MGP", u32(0), "Peers connected and verified"},
-		{"ConnectedPeers", "MGP", u32(0), "Peers connected"},
+		{"ActivePeers", "MGP", u32(i.PeersUp), "Peers connected that share all they have"},
+		{"ConnectedPeers", "MGP", u32(i.Peers), "Peers connected"},
 		{"DroppedLogs", "MCP", u32(i.DroppedLogs), "Log lines lost since the start"},
 		{"BusyPolling", "MGP", u32(0), "1 if pollers never sleep"},
 		{"FailedResolutions", "MCP", u32(0), "Failed name look-ups since the start"},
@@ -146,6 +146,7 @@ func infoFields(i Info, idle int64, float bool) []infoField {
 		{"TotalBytesIn", "MCP", u64(i.BytesIn), "Bytes from clients since the start"},
 		{"Heap_bytes", "MGP", u64(i.HeapBytes), "Heap in use (bytes)"},
 		{"Goroutines", "MGP", u32(int64(i.Goroutines)), "Goroutines"},
+		{"Ready", "SGP", u32(bit(i.Ready)), "1 while clients should be sent here"},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 // and admins, a admins alone.
 func TestLevels(t *testing.T) {
 	who := map[string]string{
+		"add key": "a", "forget peer": "a", "remove key": "a", "use key": "a", "show keys": "o", "show peers": "u", "show events": "o", "move user": "a",
 		"clear table": "o", "debug gc": "a", "disable server": "a", "echo": "u", "enable server": "a", "get weight": "u", "kick user": "a",
 		"operator": "o", "reload": "a", "set server": "a", "set severity-output": "u", "set table": "o", "set timeout": "u", "set weight": "a",
 		"show backend": "u", "show cli level": "u", "show cli sockets": "u", "show errors": "o", "show info": "u", "show servers conn": "o",

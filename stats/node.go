@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"time"
 
 	"imaplb/sticktable"
@@ -11,6 +12,8 @@ import (
 type Node interface {
 	// Info is the process as a whole, for "show info".
 	Info() Info
+	// Ready reports whether clients should be sent here, and why or why not.
+	Ready() (ready bool, why string)
 	// Proxies are the frontends, then the backends, each in the order of their
 	// ids; the caller owns the result.
 	Proxies() []Proxy
@@ -24,15 +27,36 @@ type Node interface {
 	UserSessions(user string, f func(Session) bool)
 
 	// SetState changes the admin state of a server: "ready", "drain", "maint".
-	SetState(backend, server, state string) error
+	SetState(o Order, backend, server, state string) error
 	// SetWeight changes the weight of a server, 0 to 256.
-	SetWeight(backend, server string, weight int) error
+	SetWeight(o Order, backend, server string, weight int) error
 	// Shutdown ends the session with that id and reports whether there was one.
 	Shutdown(id uint64) bool
-	// ShutdownServer ends all sessions of a server and tells how many.
+	// ShutdownServer ends all sessions of a server at this peer and tells how many.
 	ShutdownServer(backend, server string) (int, error)
-	// Kick ends all sessions of a user and tells how many.
-	Kick(user string) int
+	// KickUser ends all sessions of a user and tells how many there were at this
+	// peer.
+	KickUser(o Order, user string) (int, error)
+	// ClearTable removes the entry of a key if it has no sessions, or all such
+	// entries if key is empty.
+	ClearTable(o Order, table, key string) error
+	// Move gives a user, or his key of a table, to a server, once its sessions elsewhere have
+	// ended at every peer. It blocks until then, or for the time a move may take.
+	Move(ctx context.Context, o Order, m Move) error
+	// Cluster is what is known of the peers.
+	Cluster() Cluster
+	// Events are the last n of what was ordered and what happened to the peers,
+	// a line each, the newest last.
+	Events(n int) []string
+	// ForgetPeer takes a dead peer that will not come back off the list of those
+	// that are waited for, at this peer.
+	ForgetPeer(o Order, name string) error
+	// The keys of the cluster: AddKeys reads the key file again and adds what is
+	// new in it, UseKey makes the key with that fingerprint encrypt, RemoveKey
+	// forgets it. They hold for this peer.
+	AddKeys() (added int, err error)
+	UseKey(fingerprint string) error
+	RemoveKey(fingerprint string) error
 	// Reload loads the configuration file again. The error lists every fault;
 	// the text tells what changed.
 	Reload() (changed string, err error)
@@ -51,6 +75,7 @@ type Info struct {
 	HardMaxconn int // as the descriptor limit allows
 	Node        string
 	Stopping    bool
+	Ready       bool // as /readyz says
 	Listeners   int
 
 	CurrConns   int64 // client connections now
@@ -72,6 +97,8 @@ type Info struct {
 	HeapBytes   int64 // heap in use
 	SysBytes    int64 // taken from the system
 	MaxconnHits int64 // times accepting paused at maxconn
+	Peers       int64 // connected
+	PeersUp     int64 // connected, and neither has more to learn of the other
 	DroppedLogs int64
 }
 

@@ -28,9 +28,14 @@ type snapshot struct {
 	sessions []Session
 	fail     error // what changes answer
 	calls    []string
+	cluster  Cluster
+	events   []string
+	ready    bool
+	why      string
 }
 
 func (n *snapshot) Info() Info                  { return n.info }
+func (n *snapshot) Ready() (bool, string)       { return n.ready, n.why }
 func (n *snapshot) Proxies() []Proxy            { return n.proxies }
 func (n *snapshot) Tables() []*sticktable.Table { return n.tables }
 
@@ -50,13 +55,13 @@ func (n *snapshot) note(format string, a ...any) {
 	n.calls = append(n.calls, fmt.Sprintf(format, a...))
 }
 
-func (n *snapshot) SetState(backend, server, state string) error {
-	n.note("state %s/%s %s", backend, server, state)
+func (n *snapshot) SetState(o Order, backend, server, state string) error {
+	n.note("state %s/%s %s%s", backend, server, state, scope(o))
 	return n.fail
 }
 
-func (n *snapshot) SetWeight(backend, server string, weight int) error {
-	n.note("weight %s/%s %d", backend, server, weight)
+func (n *snapshot) SetWeight(o Order, backend, server string, weight int) error {
+	n.note("weight %s/%s %d%s", backend, server, weight, scope(o))
 	return n.fail
 }
 
@@ -75,11 +80,60 @@ func (n *snapshot) ShutdownServer(backend, server string) (int, error) {
 	return 2, n.fail
 }
 
-func (n *snapshot) Kick(user string) int {
+func (n *snapshot) KickUser(o Order, user string) (int, error) {
 	count := 0
 	n.UserSessions(user, func(Session) bool { count++; return true })
-	n.note("kick %s", user)
-	return count
+	n.note("kick %s%s", user, scope(o))
+	return count, n.fail
+}
+
+func (n *snapshot) ClearTable(o Order, table, key string) error {
+	n.note("clear %s%s%s", table, strings.TrimRight(" "+key, " "), scope(o))
+	if key == "" {
+		n.tables[0].Clear()
+	} else {
+		n.tables[0].Delete(key)
+	}
+	return n.fail
+}
+
+func (n *snapshot) Move(_ context.Context, o Order, m Move) error {
+	n.note("move %s of %s to %s/%s%s", m.User, m.Table, m.Backend, m.Server, scope(o))
+	return n.fail
+}
+
+func (n *snapshot) Cluster() Cluster { return n.cluster }
+
+func (n *snapshot) Events(k int) []string {
+	return n.events[max(len(n.events)-k, 0):]
+}
+
+func (n *snapshot) ForgetPeer(_ Order, name string) error {
+	n.note("forget %s", name)
+	return n.fail
+}
+
+func (n *snapshot) AddKeys() (int, error) {
+	n.note("add keys")
+	return 1, n.fail
+}
+
+func (n *snapshot) UseKey(fingerprint string) error {
+	n.note("use key %s", fingerprint)
+	return n.fail
+}
+
+func (n *snapshot) RemoveKey(fingerprint string) error {
+	n.note("remove key %s", fingerprint)
+	return n.fail
+}
+
+// scope tells in a note for whom an order is.
+func scope(o Order) string {
+	if o.Local {
+		return " local"
+	}
+	return ""
 }
 
 func (n *snapshot) Reload() (string, error) {
@@ -103,6 +157,8 @@ func newSnapshot() *snapshot {
 	return &snapshot{
 		info:    snapshotInfo(),
 		proxies: snapshotProxies(),
+		cluster: snapshotCluster(),
+		events:  []string{"2026-11-23T11:59:00Z lb2 admin uid=0: mail/mail2 drain", "2026-11-23T11:59:58Z lb1: peer lb3 is dead"},
 		tables:  []*sticktable.Table{table},
 		sessions: []Session{
 			{ID: 0x1a, Proto: "tcpv4", Src: "192.0.2.7:51000", Frontend: "imaps", Backend: "mail", Server: "mail1", User: "alice@example.org", State: "relay",
@@ -111,6 +167,21 @@ func newSnapshot() *snapshot {
 				Start: noon.Add(-30 * time.Second), Expires: 31 * time.Minute, FDClient: 20, FDServer: 21},
 			{ID: 0x1c, Proto: "unix", Src: "unix:1", Frontend: "imaps", State: "login", Start: noon.Add(-3 * time.Second), Expires: 57 * time.Second, FDClient: 22, FDServer: -1},
 		},
+	}
+}
+
+func snapshotCluster() Cluster {
+	return Cluster{
+		Name: "imaplb", Self: "lb1", Addr: "10.0.0.1:7946", Since: noon.Add(-time.Hour), Ready: true,
+		Learned: "learned 3 entries from lb2 at the start", Alive: 2, Known: 3,
+		Peers: []Peer{
+			{Name: "lb2", Addr: "10.0.0.2:7946", State: "alive", Link: "up", Since: noon.Add(-10 * time.Minute), Lag: 310 * time.Microsecond,
+				Offset: -2 * time.Millisecond, Agreed: noon.Add(-12 * time.Second), Version: 1, UpdatesSent: 40, UpdatesReceived: 50, Repaired: 3,
+				Connects: 1, BytesIn: 7000, BytesOut: 6000},
+			{Name: "lb3", Addr: "10.0.0.3:7946", State: "dead", Link: "down", Since: noon.Add(-2 * time.Second), Dropped: 1, Connects: 2},
+		},
+		Votes: []Vote{{Backend: "mail", Server: "mail1", Up: true, For: []string{"lb1"}, Against: []string{"lb2"}}},
+		Keys:  []Key{{"0a1b2c3d", true}, {"4e5f6071", false}},
 	}
 }
 

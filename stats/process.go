@@ -25,13 +25,6 @@ func reload(c *client, _ []string) message {
 	return message{sevNotice, changed}
 }
 
-func kickUser(c *client, args []string) message {
-	if len(args) != 1 {
-		return failed("A user name is expected.")
-	}
-	return informedf("%d sessions closed.", c.node.Kick(args[0]))
-}
-
 // debugGC makes memory comparable: what is still held afterwards is in use. It
 // takes long on a big heap, but stops nobody.
 func debugGC(c *client, _ []string) message {

@@ -130,18 +130,14 @@ func clearTable(c *client, args []string) message {
 	if t == nil {
 		return failed(noTable)
 	}
-	args = args[1:]
+	o, args := c.order(args[1:])
 	switch {
 	case len(args) == 0:
-		t.Clear()
-		return message{}
+		return outcome(c.node.ClearTable(o, t.Name(), ""))
 	case args[0] == "key" && len(args) < 2:
 		return failed(needKey)
 	case args[0] == "key":
-		if _, inUse := t.Delete(args[1]); inUse {
-			return failed(inUseText)
-		}
-		return message{}
+		return c.clearKey(o, t, args[1])
 	case !strings.HasPrefix(args[0], "data."):
 		return failed(needFilter)
 	}
@@ -149,12 +145,26 @@ func clearTable(c *client, args []string) message {
 	if bad != "" {
 		return failed(bad)
 	}
+	var err error
 	ids := c.serverIDs(t)
 	t.Range(c.srv.now(), func(e sticktable.Entry) bool {
-		if keep(filters, int64(ids[e.Server]), int64(e.Sessions)) {
-			t.Delete(e.Key) // entries in use stay, as HAProxy's do
+		// Entries in use stay, as HAProxy's do.
+		if e.Sessions == 0 && keep(filters, int64(ids[e.Server]), int64(e.Sessions)) {
+			err = c.node.ClearTable(o, t.Name(), e.Key)
 		}
-		return true
+		return err == nil
 	})
-	return message{}
+	return outcome(err)
+}
+
+// clearKey removes one entry; a key that is not there is silence.
+func (c *client) clearKey(o Order, t *sticktable.Table, key string) message {
+	e, ok := t.Lookup(c.srv.now(), key)
+	switch {
+	case !ok:
+		return message{}
+	case e.Sessions > 0:
+		return failed(inUseText)
+	}
+	return outcome(c.node.ClearTable(o, t.Name(), key))
 }

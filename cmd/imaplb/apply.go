@@ -39,18 +39,28 @@ func (n *node) apply(ctx context.Context, cfg *conf.Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	next, old := n.applyParts(cfg, p)
+	err = n.updateFrontends(cfg, next, p)
+	return changes(old.conf, cfg), err
+}
+
+// applyParts is everything but the listeners.
+func (n *node) applyParts(cfg *conf.Config, p *plan) (next, old *parts) {
 	now := time.Now()
-	old := n.parts.Load()
-	next := &parts{conf: cfg, tables: n.updateTables(old, cfg)}
+	old = n.parts.Load()
+	next = &parts{conf: cfg, tables: n.updateTables(old, cfg)}
 	n.level.Set(parseLevel(cfg.Global.LogLevel))
 	n.engine.SetLimits(n.limits(cfg))
 	for i := range cfg.Backends {
 		next.backends = append(next.backends, n.updateBackend(now, old, next, &cfg.Backends[i], p))
 	}
 	n.parts.Store(next)
+	for _, b := range next.backends {
+		n.applyOrders(b)
+		n.engine.CloseStrays(b.Backend.Backend)
+	}
 	n.updateCheckers(next)
-	err = n.updateFrontends(cfg, next, p)
-	return changes(old.conf, cfg), err
+	return next, old
 }
 
 // prepare does all that may fail.
@@ -156,10 +166,11 @@ func (n *node) updateTables(old *parts, cfg *conf.Config) (tables []*sticktable.
 	for _, c := range cfg.StickTables {
 		t := old.table(c.Name)
 		if t == nil {
-			t = sticktable.New(c.Name, c.Config, n.host)
+			t = sticktable.New(c.Name, c.Config, n.self)
 			if n.stateDir != "" {
 				loadTable(n.log, n.stateDir, t)
 			}
+			n.shareTable(t, c.Peers)
 		}
 		t.SetLimits(c.Config)
 		tables = append(tables, t)
@@ -169,7 +180,7 @@ func (n *node) updateTables(old *parts, cfg *conf.Config) (tables []*sticktable.
 }
 
 func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend, p *plan) *backend {
-	setup := balancer.Setup{Config: cfg.Balancer, Table: next.table(cfg.Balancer.StickTable), OnChange: n.serverChanged}
+	setup := balancer.Setup{Config: cfg.Balancer, Table: next.table(cfg.Balancer.StickTable), OnChange: n.serverChanged, Frozen: n.frozen}
 	for _, s := range cfg.Servers {
 		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Config: s.Balancer})
 	}
@@ -188,19 +199,24 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	// Sessions on a server that left the file go on; their users' next login
 	// finds another home and ends them.
 	b.Update(now, setup)
-	n.closeMoved(b, p.targets[cfg.Name], next.conf.Global.ShutdownSpread)
+	moved := b.moved(p.targets[cfg.Name])
 	b.SetTargets(targets(b.Backend.Backend), cfg.Upstream.TimeoutServer)
+	// At once: from now on the next login of a user goes to the new address.
+	for _, s := range moved {
+		n.engine.CloseServer(s, relay.Moved, 0)
+	}
 	return &backend{b.Backend, cfg}
 }
 
-// closeMoved ends the sessions on servers that have another address now: a
-// user must not be at the old and the new one.
-func (n *node) closeMoved(b *backend, targets map[string]*upstream.Target, spread time.Duration) {
+// moved are the servers that have another address now: a user must not be at
+// the old and the new one.
+func (b *backend) moved(targets map[string]*upstream.Target) (moved []*balancer.Server) {
 	for _, s := range b.Servers() {
 		if t := b.Target(s); t != nil && t.Addr.String() != targets[s.Name].Addr.String() {
-			n.engine.CloseServer(s, relay.Moved, spread)
+			moved = append(moved, s)
 		}
 	}
+	return moved
 }
 
 func (n *node) id() int {

@@ -34,8 +34,21 @@ func (n *node) updateCheckers(p *parts) {
 		if !wanted[key] {
 			n.checkers.Delete(key)
 			c.Stop()
+			n.cluster.Abstain(time.Now(), key.backend, key.server)
 		}
 	})
+}
+
+// checked takes the result of a check: this peer's, and its vote.
+func (n *node) checked(s *balancer.Server, r health.Result) {
+	s.SetHealth(r.Time, healthOf(r))
+	if n.mesh == nil || s.State().Admin == balancer.Maint {
+		return
+	}
+	n.cluster.Vote(r.Time, s.Backend.Name, s.Name, r.Status.Up())
+	if s.State().Admin == balancer.Maint { // put there meanwhile
+		n.cluster.Abstain(r.Time, s.Backend.Name, s.Name)
+	}
 }
 
 // unchecked makes a server count as up whose checks a reload has ended.
@@ -43,6 +56,10 @@ func (n *node) unchecked(key checkKey, s *balancer.Server) {
 	if c := n.checker(key); c != nil {
 		n.checkers.Delete(key)
 		c.Stop()
+		n.cluster.Abstain(time.Now(), key.backend, key.server)
+		if !n.cluster.Votes(key.backend, key.server).Told { // nobody looks any more
+			s.SetVerdict(time.Now(), balancer.NoVerdict)
+		}
 		s.SetHealth(time.Now(), balancer.Health{Up: true})
 	}
 }
@@ -74,7 +91,7 @@ func (n *node) updateChecker(key checkKey, b *backend, s *balancer.Server, i, of
 		return
 	}
 	s.SetHealth(time.Now(), healthOf(health.Result{Check: "INI", Status: health.NewStatus(b.conf.Check.Rise, b.conf.Check.Fall)}))
-	c := health.New(b.conf.Check, probe, func(r health.Result) { s.SetHealth(r.Time, healthOf(r)) })
+	c := health.New(b.conf.Check, probe, func(r health.Result) { n.checked(s, r) })
 	c.Pause(s.State().Admin == balancer.Maint)
 	c.Start(health.Spread(b.conf.Check.Inter, i, of))
 	n.checkers.Store(key, c)
@@ -107,16 +124,32 @@ func (n *node) serverChanged(c balancer.Change) {
 	case balancer.SetAdmin:
 		n.log.Info("server admin state changed", append(attrs, "admin", state.Admin.String(), "was", c.Old.Admin.String())...)
 		n.pauseCheck(s, state.Admin == balancer.Maint)
+		n.revote(s, state.Admin == balancer.Maint)
 	case balancer.SetWeight:
 		n.log.Info("server weight changed", attrs...)
 	}
-	if !state.Health.Up || state.Admin == balancer.Maint {
+	if !state.Up() || state.Admin == balancer.Maint {
 		if c.Kind == balancer.WentDown || c.Kind == balancer.SetAdmin && c.Old.Admin != balancer.Maint {
 			n.engine.CloseServer(s, relay.ServerDown, n.parts.Load().conf.Global.ShutdownSpread)
 		}
 	}
 	if c.Active == 0 {
 		n.log.Error("backend has no server available", "be", s.Backend.Name)
+	}
+}
+
+// revote takes this peer's vote back for a server in maintenance, which nobody
+// looks at, and takes the verdict of the others when it leaves it.
+func (n *node) revote(s *balancer.Server, maint bool) {
+	switch {
+	case n.mesh == nil:
+	case maint:
+		n.cluster.Abstain(time.Now(), s.Backend.Name, s.Name)
+		s.SetVerdict(time.Now(), balancer.NoVerdict)
+	default:
+		if v := n.cluster.Votes(s.Backend.Name, s.Name); v.Told {
+			n.Health(s.Backend.Name, s.Name, v.Up)
+		}
 	}
 }
 

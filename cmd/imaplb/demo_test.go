@@ -10,13 +10,23 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
 )
+
+// TestMain lets the demo start its balancers: this program is theirs.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "run" {
+		os.Exit(execute(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	}
+	os.Exit(m.Run())
+}
 
 // login logs in, looks into the mailbox and logs out.
 func login(t *testing.T, c *imapclient.Client, err error, how func(*imapclient.Client) error) {
@@ -91,7 +101,9 @@ func TestDemoPortGivesWay(t *testing.T) {
 
 // demoRun is a demo that runs.
 type demoRun struct {
-	imaps, imap, dir string
+	imaps, imap, dir string // of the first peer
+	other            string // the second peer's port with TLS
+	pid              string // of the first
 	lines            *bufio.Scanner
 	cancel           context.CancelFunc
 	result           chan error
@@ -106,22 +118,27 @@ func startDemo(t *testing.T) *demoRun {
 	d := &demoRun{lines: bufio.NewScanner(r), cancel: cancel, result: make(chan error, 1)}
 	go d.run(ctx, w)
 	patterns := map[*string]*regexp.Regexp{
-		&d.imaps: regexp.MustCompile(`IMAP with TLS +(127\.0\.0\.1:\d+)`),
+		&d.imaps: regexp.MustCompile(`lb1 +IMAP with TLS +(127\.0\.0\.1:\d+)`),
+		&d.other: regexp.MustCompile(`lb2 +IMAP with TLS +(127\.0\.0\.1:\d+)`),
 		&d.imap:  regexp.MustCompile(`IMAP with STARTTLS +(127\.0\.0\.1:\d+)`),
-		&d.dir:   regexp.MustCompile(`ctl -s (.+)/imaplb\.sock 'show table users'$`),
+		&d.dir:   regexp.MustCompile(`ctl -s (.+)/lb1\.sock 'show table users'$`),
+		&d.pid:   regexp.MustCompile(`kill -9 (\d+)$`),
 	}
-	for open := 0; open < 2; {
+	for open, up := 0, 0; open < 4 || up < 2; {
 		line, ok := d.next()
 		if !ok {
 			t.Fatalf("the demo ended: %v", <-d.result)
 		}
 		for found, pattern := range patterns {
-			if m := pattern.FindStringSubmatch(line); m != nil {
+			if m := pattern.FindStringSubmatch(line); m != nil && *found == "" {
 				*found = m[1]
 			}
 		}
 		if strings.Contains(line, `msg="frontend open"`) {
 			open++
+		}
+		if strings.Contains(line, `msg="peer up"`) {
+			up++
 		}
 	}
 	return d
@@ -147,6 +164,32 @@ func (d *demoRun) rest() string {
 	return b.String()
 }
 
+// homes are the servers of the first two users, as a peer says.
+func (d *demoRun) homes(t *testing.T, peer string) (servers [2]string) {
+	t.Helper()
+	got := cli("", "ctl", "-s", filepath.Join(d.dir, peer+".sock"), "show table users")
+	for i, user := range []string{"demo1", "demo2"} {
+		m := regexp.MustCompile(`key=` + user + ` .* server_key=(\S+)`).FindStringSubmatch(got.out)
+		if m == nil {
+			t.Fatalf("%s does not know %s: %+v", peer, user, got)
+		}
+		servers[i] = m[1]
+	}
+	return servers
+}
+
+// kill ends the first peer, as the demo's text invites to.
+func (d *demoRun) kill(t *testing.T) {
+	t.Helper()
+	pid, err := strconv.Atoi(d.pid)
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	d := startDemo(t)
 	pem, err := os.ReadFile(filepath.Join(d.dir, "cert.pem"))
@@ -163,9 +206,14 @@ func TestDemo(t *testing.T) {
 	login(t, c, err, byLogin("demo1", demoPassword))
 	c, err = imapclient.DialStartTLS(d.imap, opts)
 	login(t, c, err, byPlain("demo2", demoPassword))
-	got := cli("", "ctl", "-s", filepath.Join(d.dir, "imaplb.sock"), "show table users")
-	if got.code != exitOK || !strings.Contains(got.out, "key=demo1 ") || !strings.Contains(got.out, "key=demo2 ") {
-		t.Errorf("show table users: %+v", got)
+	home := d.homes(t, "lb1")
+	d.kill(t)
+	for _, user := range []string{"demo1", "demo2"} {
+		c, err = imapclient.DialTLS(d.other, opts)
+		login(t, c, err, byLogin(user, demoPassword))
+	}
+	if now := d.homes(t, "lb2"); now != home {
+		t.Errorf("behind the other peer the users are at %v, before at %v", now, home)
 	}
 
 	d.cancel()
@@ -173,6 +221,9 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the demo ended with %v", err)
 	}
 	log := <-text
+	if !strings.Contains(log, "lb1 has ended (signal: killed). Its users go on through lb2") {
+		t.Errorf("no word of the peer that was killed in:\n%s", log)
+	}
 	for _, what := range []string{"session begin", "session end"} {
 		for _, user := range []string{"demo1", "demo2"} {
 			if !regexp.MustCompile(what + `".* user=` + user + ` `).MatchString(log) {

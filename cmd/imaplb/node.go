@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"imaplb/cluster"
 	"imaplb/conf"
 	"imaplb/frontend"
 	"imaplb/loop"
@@ -26,14 +28,19 @@ type node struct {
 	path     string
 	start    time.Time
 	host     string
+	self     string // among the peers
 	stateDir string
 	log      *slog.Logger
 	level    *slog.LevelVar
 	logs     *logWriter
 	engine   *frontend.Engine
 	socket   *loop.SocketConfig
+	cluster  *cluster.Cluster // of one, if there are no peers
+	moves    *moves
+	mesh     *mesh // nil without peers
 
 	stopping atomic.Bool
+	serving  atomic.Bool // the listeners are open
 	parts    atomic.Pointer[parts]
 
 	checkers sync.Map // checkKey → *health.Checker
@@ -78,9 +85,6 @@ func runNode(ctx context.Context, path string, out io.Writer) error {
 	}
 	n.engine.Start()
 	defer n.engine.Stop()
-	if err := n.boot(ctx, cfg); err != nil {
-		return err
-	}
 	return n.run(ctx, cfg)
 }
 
@@ -90,7 +94,7 @@ func newNode(path string, cfg *conf.Config, out io.Writer) (*node, error) {
 		return nil, fmt.Errorf("host name: %w", err)
 	}
 	n := &node{
-		path: path, start: time.Now(), host: host, stateDir: cfg.Global.StateDir,
+		path: path, start: time.Now(), host: host, self: cmp.Or(cfg.Peers.Name, host), stateDir: cfg.Global.StateDir,
 		level: new(slog.LevelVar), logs: newLogWriter(out), socket: socketConfig(),
 		nextID: firstID,
 	}
@@ -106,47 +110,113 @@ func newNode(path string, cfg *conf.Config, out io.Writer) (*node, error) {
 		n.logs.Close()
 		return nil, err
 	}
+	spareProcessor(threads)
 	n.parts.Store(&parts{conf: cfg})
-	return n, nil
+	return n, n.newCluster(cfg)
 }
 
-// boot brings everything up in order: tables, backends, listeners.
-func (n *node) boot(ctx context.Context, cfg *conf.Config) error {
+// run brings everything up in order, serves until it is told to stop, and takes
+// it down in the opposite order. The listeners come last: a login needs the
+// tables, and what the peers know.
+func (n *node) run(ctx context.Context, cfg *conf.Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sig, started := catchSignals(), make(chan struct{})
+	defer sig.release()
+	go sig.early(n.log, started, cancel)
+	isStarted := sync.OnceFunc(func() { close(started) })
+	defer isStarted()
 	if n.stateDir != "" {
 		if err := os.MkdirAll(n.stateDir, 0o700); err != nil {
 			return fmt.Errorf("state_dir: %w", err)
 		}
 	}
-	if _, err := n.apply(ctx, cfg); err != nil {
+	n.loadOrders()
+	p, err := n.prepare(ctx, cfg)
+	if err != nil {
 		return err
 	}
+	defer n.stopCheckers()
+	next, _ := n.applyParts(cfg, p)
+	defer n.keep(n.keepTables)()
+	defer n.keep(n.keepCluster)()
+	stopStats, err := n.startStats(ctx, cfg)
+	if err != nil {
+		p.release()
+		return err
+	}
+	defer stopStats()
+	stopMesh, err := n.startMesh(ctx)
+	if err != nil {
+		p.release()
+		return err
+	}
+	defer stopMesh()
+	if ctx.Err() != nil { // told to stop while it learned
+		p.release()
+		return nil
+	}
+	go n.engine.RotateTickets(ctx) // ends with ctx; holds nothing that has to be waited for
+	if err := n.updateFrontends(cfg, next, p); err != nil {
+		return err
+	}
+	n.serving.Store(true)
 	n.log.Info("started", "version", Version, "pid", os.Getpid(), "threads", n.engine.Threads(),
 		"maxconn", n.maxconn(), "config", n.path)
 	for _, f := range n.engine.Frontends() {
 		n.log.Info("frontend open", "fe", f.Name, "bind", f.Addrs())
 	}
+	isStarted()
+	n.handleSignals(ctx, sig)
 	return nil
 }
 
-// run serves until it is told to stop.
-func (n *node) run(ctx context.Context, cfg *conf.Config) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go n.engine.RotateTickets(ctx) // ends with ctx; holds nothing that has to be waited for
+// keep runs f on a goroutine; what it returns ends f and waits for it.
+func (n *node) keep(f func(stop, done chan struct{})) (end func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
-	go n.keepTables(stop, done)
-	defer func() { close(stop); <-done }()
-	defer n.stopCheckers()
+	go f(stop, done)
+	return func() { close(stop); <-done }
+}
+
+// startStats opens the runtime socket and what watchdogs ask.
+func (n *node) startStats(ctx context.Context, cfg *conf.Config) (stop func(), err error) {
+	stop = func() {}
 	if cfg.Stats.Socket != "" {
 		socket, err := stats.New(cfg.Stats, n, n.log)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		go n.serveStats(socket)
-		defer closeStats(socket)
+		go n.serveStats(socket) // ends at closeStats
+		stop = func() { closeStats(socket) }
 	}
-	n.handleSignals(ctx)
-	return nil
+	if cfg.Stats.HTTP == "" {
+		return stop, nil
+	}
+	h, err := stats.NewHTTP(ctx, cfg.Stats.HTTP, n)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	go n.serveHTTP(h) // ends at Close
+	stopSocket := stop
+	return func() { h.Close(); stopSocket() }, nil
+}
+
+func (n *node) serveHTTP(h *stats.HTTP) {
+	if err := h.Serve(); err != nil {
+		n.log.Error("HTTP listener ended", "err", err)
+	}
+}
+
+// Ready reports whether clients should be sent here.
+func (n *node) Ready() (ready bool, why string) {
+	switch {
+	case n.stopping.Load():
+		return false, "stopping"
+	case !n.serving.Load():
+		return false, "starting: learning from the peers"
+	}
+	return true, "serving"
 }
 
 func (n *node) serveStats(s *stats.Server) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -14,6 +15,12 @@ import (
 func (n *node) Reload() (changed string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	switch {
+	case n.stopping.Load():
+		return "", errors.New("imaplb is stopping")
+	case !n.serving.Load():
+		return "", errors.New("imaplb is starting, try again when it is ready")
+	}
 	cfg, err := conf.Load(n.path)
 	if err == nil {
 		for _, w := range cfg.Warnings {
@@ -74,8 +81,12 @@ func runtimeGlobal(g conf.Global) conf.Global {
 // restartOnly names what differs and is read at start only.
 func restartOnly(old, cfg *conf.Config) (list []string) {
 	for _, t := range cfg.StickTables {
-		if o := old.StickTable(t.Name); o != nil && o.Key != t.Key {
+		o := old.StickTable(t.Name)
+		if o != nil && o.Key != t.Key {
 			list = append(list, "stick_table."+t.Name+".key")
+		}
+		if cfg.Peers.Bind != "" && t.Peers && (o == nil || !o.Peers) {
+			list = append(list, "stick_table."+t.Name+".peers")
 		}
 	}
 	for _, c := range [...]struct {
@@ -86,8 +97,9 @@ func restartOnly(old, cfg *conf.Config) (list []string) {
 		{"global.state_dir", old.Global.StateDir, cfg.Global.StateDir},
 		{"global.log_format", old.Global.LogFormat, cfg.Global.LogFormat},
 		{"stats", old.Stats, cfg.Stats},
+		{"peers", old.Peers, cfg.Peers},
 	} {
-		if c.a != c.b {
+		if !reflect.DeepEqual(c.a, c.b) {
 			list = append(list, c.what)
 		}
 	}

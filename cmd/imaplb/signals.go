@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,24 +14,47 @@ const (
 	lastWords = 3 * time.Second // for BYEs on the way when everything is over
 )
 
+// signals are what the process is told from outside, from its start on: a
+// signal that nobody catches would end it in the middle.
+type signals struct{ stop, reload chan os.Signal }
+
+func catchSignals() *signals {
+	s := &signals{stop: make(chan os.Signal, 4), reload: make(chan os.Signal, 1)}
+	signal.Notify(s.stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(s.reload, syscall.SIGHUP)
+	return s
+}
+
+func (s *signals) release() {
+	signal.Stop(s.stop)
+	signal.Stop(s.reload)
+}
+
+// early lets a signal to stop cut the start short; it ends when started is
+// closed. A reload has to wait until then.
+func (s *signals) early(log *slog.Logger, started <-chan struct{}, cancel func()) {
+	select {
+	case sig := <-s.stop:
+		log.Info("stopping", "signal", sig.String())
+		cancel()
+	case <-started:
+	}
+}
+
 // handleSignals serves until SIGTERM, SIGINT or the end of ctx, then stops in
 // order. SIGHUP loads the configuration again.
-func (n *node) handleSignals(ctx context.Context) {
-	ch := make(chan os.Signal, 4)
-	signal.Notify(ch, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(ch)
+func (n *node) handleSignals(ctx context.Context, s *signals) {
 	for {
 		select {
-		case s := <-ch:
-			if s == syscall.SIGHUP {
-				n.reloadBySignal()
-				continue
-			}
-			n.log.Info("stopping", "signal", s.String())
+		case <-s.reload:
+			n.reloadBySignal()
+			continue
+		case sig := <-s.stop:
+			n.log.Info("stopping", "signal", sig.String())
 		case <-ctx.Done():
 			n.log.Info("stopping")
 		}
-		n.shutdown(ch)
+		n.shutdown(s.stop)
 		return
 	}
 }
@@ -44,10 +68,12 @@ func (n *node) reloadBySignal() {
 // hard_stop_after; then it says BYE to the rest, spread over shutdown_spread.
 // A second signal ends it now.
 func (n *node) shutdown(again <-chan os.Signal) {
+	n.mu.Lock() // a reload under way would open them again
 	n.stopping.Store(true)
 	for _, f := range n.engine.Frontends() {
 		f.KeepListeners(nil)
 	}
+	n.mu.Unlock()
 	global := n.parts.Load().conf.Global
 	n.log.Info("waiting for sessions", "sessions", n.engine.Conns.Load(), "hard_stop_after", global.HardStopAfter)
 	if !n.wait(again, global.HardStopAfter) {
@@ -74,11 +100,9 @@ func (n *node) wait(again <-chan os.Signal, atMost time.Duration) bool {
 		case <-limit.C:
 			return false
 		case s := <-again:
-			if s != syscall.SIGHUP {
-				n.log.Info("stopping now", "signal", s.String())
-				n.engine.CloseAll(0)
-				limit.Reset(lastWords)
-			}
+			n.log.Info("stopping now", "signal", s.String())
+			n.engine.CloseAll(0)
+			limit.Reset(lastWords)
 		}
 	}
 	return true

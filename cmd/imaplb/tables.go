@@ -101,6 +101,7 @@ func (n *node) saveTables() {
 	if n.stateDir == "" {
 		return
 	}
+	n.saveOrders()
 	for _, t := range n.Tables() {
 		if err := saveTable(n.stateDir, t); err != nil {
 			n.log.Error("stick table not saved", "table", t.Name(), "err", err)

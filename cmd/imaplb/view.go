@@ -20,6 +20,8 @@ func (n *node) Info() stats.Info {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	c := &n.engine.Counters
+	ready, _ := n.Ready()
+	peers, up := n.linked()
 	listeners := 0
 	for _, f := range n.engine.Frontends() {
 		listeners += f.Listeners()
@@ -28,7 +30,8 @@ func (n *node) Info() stats.Info {
 		Version: "3.0.0-imaplb" + Version, ReleaseDate: releaseDate, Start: n.start, Now: now,
 		Pid: os.Getpid(), Threads: n.engine.Threads(), UlimitN: descriptors(),
 		Maxconn: n.maxconn(), HardMaxconn: n.engine.Limits().HardMaxconn,
-		Node: n.host, Stopping: n.stopping.Load(), Listeners: listeners,
+		Node: n.host, Stopping: n.stopping.Load(), Ready: ready, Listeners: listeners,
+		Peers: peers, PeersUp: up,
 
 		CurrConns: c.Conns.Load(), CumConns: c.ConnsTot.Load(), CumReq: c.SessTot.Load(),
 		CurrSSL: c.TLSNow.Load(), CumSSL: c.TLSTot.Load(), SSLReused: c.TLSReused.Load(),
@@ -168,28 +171,6 @@ func (n *node) server(backend, name string) (*balancer.Server, error) {
 	return s, nil
 }
 
-// SetState gives a server an admin state.
-func (n *node) SetState(backend, server, state string) error {
-	s, err := n.server(backend, server)
-	if err != nil {
-		return err
-	}
-	admin, err := balancer.ParseAdmin(state)
-	if err == nil {
-		s.SetAdmin(time.Now(), admin)
-	}
-	return err
-}
-
-// SetWeight gives a server a weight.
-func (n *node) SetWeight(backend, server string, weight int) error {
-	s, err := n.server(backend, server)
-	if err == nil {
-		s.SetWeight(time.Now(), weight)
-	}
-	return err
-}
-
 // Shutdown ends the session with that id.
 func (n *node) Shutdown(id uint64) bool { return n.engine.Shutdown(id) }
 
@@ -201,6 +182,3 @@ func (n *node) ShutdownServer(backend, server string) (int, error) {
 	}
 	return n.engine.ShutdownServer(s), nil
 }
-
-// Kick ends all sessions of a user.
-func (n *node) Kick(user string) int { return n.engine.Kick(user) }

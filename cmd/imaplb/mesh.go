@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"imaplb/cluster"
+	"imaplb/conf"
+	"imaplb/peers"
+	"imaplb/stats"
+	"imaplb/sticktable"
+)
+
+// mesh is this process among its peers. Shared: any goroutine may call any
+// method.
+type mesh struct {
+	cfg     peers.Config                // fixed at start
+	group   atomic.Pointer[peers.Group] // nil until it is started
+	learned atomic.Pointer[string]      // how it started, in words; nil until then
+}
+
+// leaveWithin bounds telling the others that this peer goes.
+const leaveWithin = 2 * time.Second
+
+// newCluster makes what decides, for this process alone until peers are met.
+func (n *node) newCluster(cfg *conf.Config) (err error) {
+	p := cfg.Peers
+	n.moves = newMoves()
+	n.cluster, err = cluster.New(n.start, n.self, cluster.Config{
+		OnMinority: p.OnMinority, TieBreaker: p.TieBreaker, PeerGrace: p.PeerGrace, MoveTimeout: p.MoveTimeout,
+	}, n)
+	if err != nil {
+		return err
+	}
+	n.engine.SetHold(n.cluster.Held)
+	if p.Bind != "" {
+		p.Name = n.self
+		n.mesh = &mesh{cfg: p}
+	}
+	return nil
+}
+
+// shareTable makes a table one of the cluster's. One that a reload brings is
+// not: the peers agree on the tables when they meet.
+func (n *node) shareTable(t *sticktable.Table, shared bool) {
+	if n.mesh == nil || n.mesh.group.Load() != nil || !shared {
+		return
+	}
+	t.Replicate(time.Now())
+	t.OnMoved(func(key, _, to string) { n.engine.CloseMoved(t, key, to) })
+}
+
+// frozen reports whether users must stay where they are.
+func (n *node) frozen() bool {
+	if n.mesh == nil {
+		return false
+	}
+	_, frozen := n.cluster.Frozen()
+	return frozen
+}
+
+// startMesh joins the peers and learns what they know.
+func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
+	m := n.mesh
+	if m == nil {
+		return func() {}, nil
+	}
+	states := []peers.State{n.cluster}
+	for _, t := range n.Tables() {
+		if t.Replicated() {
+			states = append(states, t)
+		}
+	}
+	g, err := peers.New(m.cfg, states, peers.Options{
+		Log: n.log, Incarnation: uint64(n.start.UnixNano()), OnPeer: n.peerEvent,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.group.Store(g)
+	n.shareTickets()
+	if err := g.Start(ctx); err != nil {
+		return nil, err
+	}
+	n.learn(ctx, g)
+	return func() {
+		if err := g.Leave(leaveWithin); err != nil {
+			n.log.Warn("not all peers were told that this one leaves", "err", err)
+		}
+		g.Close()
+	}, nil
+}
+
+// learn waits for the tables of the others.
+func (n *node) learn(ctx context.Context, g *peers.Group) {
+	begun := time.Now()
+	l := g.Learn(ctx, n.mesh.cfg.SyncTimeout)
+	if ctx.Err() != nil {
+		return // told to stop
+	}
+	took := time.Since(begun).Round(time.Millisecond)
+	var words string
+	switch l.How {
+	case peers.HowLearned:
+		words = fmt.Sprintf("learned %d entries from %s in %s", l.Entries, l.From, took)
+		n.log.Info("learned from the peers", "from", l.From, "entries", l.Entries, "took", took.String())
+	case peers.HowAlone:
+		words = "started alone, nobody answered"
+		n.log.Info("no peer answered, starting alone")
+	default:
+		words = fmt.Sprintf("started without having learned: no peer has told all within %s", took)
+		n.log.Error("peers are there, but have not told all in time; starting with what there is", "took", took.String())
+	}
+	n.mesh.learned.Store(&words)
+}
+
+// peerEvent is told by the group of what happens to peers.
+func (n *node) peerEvent(e peers.Event) {
+	switch e.Kind {
+	case peers.PeerAlive:
+		n.cluster.PeerUp(e.Time, e.Peer)
+	case peers.PeerDead:
+		n.cluster.PeerDown(e.Time, e.Peer)
+	case peers.PeerLeft:
+		n.cluster.PeerLeft(e.Time, e.Peer)
+	case peers.PeerUp:
+		// It may have told of sessions at a peer that died before this one came.
+		for _, t := range n.Tables() {
+			n.cluster.Absent(e.Time, t.Holders())
+		}
+		return
+	default:
+		return
+	}
+	alive, known := n.mesh.group.Load().Members()
+	n.cluster.SetMembers(e.Time, alive, known)
+}
+
+// ring has the keys of the cluster, nil without peers.
+func (n *node) ring() *peers.Ring {
+	if n.mesh == nil {
+		return nil
+	}
+	if g := n.mesh.group.Load(); g != nil {
+		return g.Keys()
+	}
+	return nil
+}
+
+var errNoKeys = errors.New("this process has no keys of a cluster")
+
+// AddKeys adds what is new in the key file.
+func (n *node) AddKeys() (added int, err error) {
+	ring := n.ring()
+	if ring == nil || n.mesh.cfg.KeyFile == "" {
+		return 0, errNoKeys
+	}
+	keys, err := peers.LoadKeys(n.mesh.cfg.KeyFile)
+	if err != nil {
+		return 0, err
+	}
+	before := len(ring.Keys())
+	for _, k := range keys {
+		if _, err := ring.Add(base64.StdEncoding.EncodeToString(k)); err != nil {
+			return 0, err
+		}
+	}
+	n.shareTickets()
+	return len(ring.Keys()) - before, nil
+}
+
+// UseKey makes a key encrypt.
+func (n *node) UseKey(fingerprint string) error {
+	return n.changeKeys(func(r *peers.Ring) error { return r.Use(fingerprint) })
+}
+
+// RemoveKey forgets a key.
+func (n *node) RemoveKey(fingerprint string) error {
+	return n.changeKeys(func(r *peers.Ring) error { return r.Remove(fingerprint) })
+}
+
+func (n *node) changeKeys(change func(*peers.Ring) error) error {
+	ring := n.ring()
+	if ring == nil {
+		return errNoKeys
+	}
+	err := change(ring)
+	n.shareTickets()
+	return err
+}
+
+// shareTickets derives the TLS ticket keys from the cluster's, if it has some.
+func (n *node) shareTickets() {
+	if ring := n.ring(); ring != nil && len(ring.Keys()) > 0 {
+		n.engine.ShareTickets(time.Now(), func() [][32]byte { return ring.Derive("TLS tickets") })
+	}
+}
+
+// ForgetPeer takes a dead peer off the list of those that are waited for.
+func (n *node) ForgetPeer(o stats.Order, name string) error {
+	if n.mesh == nil || n.mesh.group.Load() == nil {
+		return errors.New("this process has no peers")
+	}
+	if err := n.mesh.group.Load().Forget(name); err != nil {
+		return err
+	}
+	n.cluster.Note(time.Now(), o.By, "forget peer "+name)
+	return nil
+}
+
+// ordersPath is where orders are saved.
+func (n *node) ordersPath() string { return filepath.Join(n.stateDir, "orders") }
+
+// loadOrders reads the orders that were in force when the process ended.
+func (n *node) loadOrders() {
+	if n.mesh == nil || n.stateDir == "" {
+		return
+	}
+	b, err := os.ReadFile(n.ordersPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		err = n.cluster.Load(time.Now(), b)
+	}
+	if err != nil {
+		n.log.Error("orders not loaded", "err", err)
+	}
+}
+
+// saveOrders writes them beside their file and renames it, so that the file is
+// always whole. What has not changed is not written.
+func (n *node) saveOrders() {
+	if n.mesh == nil || n.stateDir == "" {
+		return
+	}
+	b := n.cluster.Save()
+	if old, err := os.ReadFile(n.ordersPath()); err == nil && bytes.Equal(old, b) {
+		return
+	}
+	temp := n.ordersPath() + ".tmp"
+	err := os.WriteFile(temp, b, 0o600)
+	if err == nil {
+		err = os.Rename(temp, n.ordersPath())
+	}
+	if err != nil {
+		n.log.Error("orders not saved", "err", err)
+	}
+}
+
+// logEvents writes what the operator should know of into the log, once.
+func (n *node) logEvents(from uint64) uint64 {
+	events, total := n.cluster.EventsAfter(from)
+	for _, e := range events {
+		if e.Kind == cluster.EventPeer {
+			continue // the group has logged it
+		}
+		n.log.Info("cluster event", "kind", e.Kind, "what", e.What, "by", e.Who, "at", e.Where, "outcome", e.Outcome)
+	}
+	return total
+}
+
+// keepCluster does what is due until stop is closed.
+func (n *node) keepCluster(stop, done chan struct{}) {
+	defer close(done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	logged := uint64(0)
+	for {
+		select {
+		case <-stop:
+			return
+		case <-n.moves.wake:
+		case <-timer.C:
+		}
+		now := time.Now()
+		n.lookAtMoves(now)
+		next := n.cluster.Tick(now).Sub(now)
+		logged = n.logEvents(logged)
+		if n.moves.len() > 0 {
+			next = min(next, movePace)
+		}
+		timer.Reset(max(next, time.Millisecond))
+	}
+}

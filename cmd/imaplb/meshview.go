@@ -1,0 +1,94 @@
+package main
+
+import (
+	"imaplb/cluster"
+	"imaplb/peers"
+	"imaplb/stats"
+)
+
+// Cluster is what is known of the peers.
+func (n *node) Cluster() stats.Cluster {
+	m := n.mesh
+	if m == nil {
+		return stats.Cluster{}
+	}
+	_, frozen := n.cluster.Frozen()
+	k := stats.Cluster{
+		Name: m.cfg.Cluster, Self: n.self, Addr: m.cfg.Bind, Since: n.start, Ready: n.serving.Load(),
+		Learned: "has not learned yet", Frozen: frozen, Alive: 1, Known: 1,
+	}
+	if words := m.learned.Load(); words != nil {
+		k.Learned = *words
+	}
+	for _, b := range n.parts.Load().backends {
+		for _, s := range b.Servers() {
+			if v := n.cluster.Votes(b.Name, s.Name); v.Told {
+				k.Votes = appendDisagreement(k.Votes, b.Name, s.Name, v)
+			}
+		}
+	}
+	g := m.group.Load()
+	if g == nil {
+		return k
+	}
+	k.Alive, k.Known = g.Known()
+	for _, p := range g.Peers() {
+		k.Peers = append(k.Peers, peerOf(&p))
+	}
+	for _, key := range g.Keys().Keys() {
+		k.Keys = append(k.Keys, stats.Key{Fingerprint: key.Fingerprint, Encrypts: key.Encrypts})
+	}
+	return k
+}
+
+// linked counts the peers that are connected, and those of them from which
+// everything has been learned.
+func (n *node) linked() (linked, ready int64) {
+	if n.mesh == nil || n.mesh.group.Load() == nil {
+		return 0, 0
+	}
+	for _, p := range n.mesh.group.Load().Peers() {
+		if p.Linked {
+			linked++
+		}
+		if p.Ready {
+			ready++
+		}
+	}
+	return linked, ready
+}
+
+func peerOf(p *peers.PeerInfo) stats.Peer {
+	link := "down"
+	switch {
+	case p.Ready:
+		link = "up"
+	case p.Linked:
+		link = "learning"
+	}
+	c := &p.Counters
+	return stats.Peer{
+		Name: p.Name, Addr: p.Addr, State: p.State, Link: link, Since: p.Since,
+		Lag: p.Timing.Smooth / 2, Offset: p.Timing.Offset, Agreed: p.Agreed, Version: int(p.Version),
+		UpdatesSent: int64(c.EntriesOut), UpdatesReceived: int64(c.EntriesIn), Repaired: int64(c.RepairedIn),
+		Dropped: int64(c.Dropped), Connects: int64(c.Connects), BytesIn: int64(c.BytesIn), BytesOut: int64(c.BytesOut),
+	}
+}
+
+// appendDisagreement appends the votes on a server, unless all are alike.
+func appendDisagreement(dst []stats.Vote, backend, server string, v cluster.Votes) []stats.Vote {
+	vote := stats.Vote{Backend: backend, Server: server, Up: v.Up}
+	for _, p := range v.Peers {
+		switch {
+		case !p.Alive:
+		case p.Up:
+			vote.For = append(vote.For, p.Peer)
+		default:
+			vote.Against = append(vote.Against, p.Peer)
+		}
+	}
+	if len(vote.For) == 0 || len(vote.Against) == 0 {
+		return dst
+	}
+	return append(dst, vote)
+}

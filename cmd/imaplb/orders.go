@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"imaplb/balancer"
+	"imaplb/cluster"
+	"imaplb/stats"
+)
+
+// Orders of the runtime socket. One that is for the cluster is told to it and
+// carried out by the effects (decide.go), here as everywhere; a process without
+// peers, and one told "local", carries it out at once.
+
+// alone reports whether an order is for this process only.
+func (n *node) alone(o stats.Order) bool { return o.Local || n.mesh == nil }
+
+// SetState gives a server an admin state.
+func (n *node) SetState(o stats.Order, backend, server, state string) error {
+	s, err := n.server(backend, server)
+	if err != nil {
+		return err
+	}
+	admin, err := balancer.ParseAdmin(state)
+	if err != nil {
+		return err
+	}
+	if !n.alone(o) {
+		return n.cluster.OrderAdmin(time.Now(), o.By, backend, server, state)
+	}
+	s.SetAdmin(time.Now(), admin)
+	n.cluster.Note(time.Now(), o.By, fmt.Sprintf("set server %s/%s state %s local", backend, server, state))
+	return nil
+}
+
+// SetWeight gives a server a weight.
+func (n *node) SetWeight(o stats.Order, backend, server string, weight int) error {
+	s, err := n.server(backend, server)
+	if err != nil {
+		return err
+	}
+	if !n.alone(o) {
+		return n.cluster.OrderWeight(time.Now(), o.By, backend, server, weight)
+	}
+	s.SetWeight(time.Now(), weight)
+	n.cluster.Note(time.Now(), o.By, fmt.Sprintf("set server %s/%s weight %d local", backend, server, weight))
+	return nil
+}
+
+// KickUser ends all sessions of a user.
+func (n *node) KickUser(o stats.Order, user string) (int, error) {
+	closed := n.engine.Kick(user)
+	if !n.alone(o) {
+		return closed, n.cluster.OrderKick(time.Now(), o.By, user)
+	}
+	n.cluster.Note(time.Now(), o.By, fmt.Sprintf("kick user %q local", user))
+	return closed, nil
+}
+
+// ClearTable removes entries without sessions.
+func (n *node) ClearTable(o stats.Order, table, key string) error {
+	t := n.parts.Load().table(table)
+	if t == nil {
+		return fmt.Errorf("no stick table %q", table)
+	}
+	if !n.alone(o) && t.Replicated() {
+		return n.cluster.OrderClear(time.Now(), o.By, table, key)
+	}
+	outcome := n.Clear(table, key)
+	if key == "" {
+		n.cluster.Note(time.Now(), o.By, "clear table "+table+" local: "+outcome)
+	}
+	return nil
+}
+
+// moveMargin is how much longer than the move itself its result is waited for.
+const moveMargin = 10 * time.Second
+
+// Move moves a user and waits for the end of it.
+func (n *node) Move(ctx context.Context, o stats.Order, m stats.Move) error {
+	t := n.parts.Load().table(m.Table)
+	s, err := n.server(m.Backend, m.Server)
+	switch {
+	case err != nil:
+		return err
+	case t == nil:
+		return fmt.Errorf("no stick table %q", m.Table)
+	case s.Away() || s.State().Admin != balancer.Ready:
+		state := s.State()
+		return fmt.Errorf("server %s/%s is not usable: %s", m.Backend, m.Server, state.Text())
+	}
+	done := make(chan cluster.MoveResult, 1)
+	_, err = n.cluster.Move(time.Now(), cluster.MoveOrder{
+		By: o.By, Table: m.Table, Key: keyOf(t, m.User), Backend: m.Backend, Server: m.Server,
+		Done: func(r cluster.MoveResult) { done <- r },
+	})
+	if err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "cluster: "))
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.parts.Load().conf.Peers.MoveTimeout+moveMargin)
+	defer cancel()
+	select {
+	case r := <-done:
+		return moved(r)
+	case <-ctx.Done():
+		return errors.New("the move goes on, but nothing was heard of its end (see 'show events')")
+	}
+}
+
+// moved is the answer to an order to move.
+func moved(r cluster.MoveResult) error {
+	switch {
+	case r.Err != nil:
+		return errors.New("not moved: " + strings.TrimPrefix(r.Err.Error(), "cluster: "))
+	case len(r.Missing) > 0:
+		return fmt.Errorf("moved, but %s did not answer in time and may have sessions of the user yet", strings.Join(r.Missing, ", "))
+	}
+	return nil
+}
+
+// Events are the last n events, a line each.
+func (n *node) Events(last int) (lines []string) {
+	for _, e := range n.cluster.Events(last) {
+		lines = append(lines, e.String())
+	}
+	return lines
+}
+
+// applyOrders makes the orders in force hold for servers that a reload brought
+// or changed.
+func (n *node) applyOrders(b *backend) {
+	if n.mesh == nil {
+		return
+	}
+	for _, s := range b.Servers() {
+		// A state that was set at run time stays, also one for this peer alone.
+		if state, ok := n.cluster.Admin(b.Name, s.Name); ok && s.State().FromFile {
+			n.Admin(b.Name, s.Name, state)
+		}
+		if weight, ok := n.cluster.Weight(b.Name, s.Name); ok {
+			n.Weight(b.Name, s.Name, weight)
+		}
+		if v := n.cluster.Votes(b.Name, s.Name); v.Told {
+			n.Health(b.Name, s.Name, v.Up)
+		}
+	}
+}
