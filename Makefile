@@ -5,7 +5,7 @@ T    ?= 30s
 ARGS ?=
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test check bench bench-e2e fuzz clean
+.PHONY: help build run test check bench bench-e2e fuzz sim clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +18,8 @@ run: build ## try it: two built-in servers behind the balancer
 
 test: check ## check, then all tests with the race detector; installs Dovecot and clients if missing
 	tests/install.sh
-	$(GO) test -race -shuffle=on ./...
+	$(GO) test -race -shuffle=on -timeout 40m ./...
+	$(GO) test ./cluster -run 'TestSimulation$$' -sim.seeds 2000
 
 check: ## gofmt, go vet, staticcheck
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted: $$files"; exit 1; fi
@@ -37,6 +38,9 @@ fuzz: ## each fuzz target for T=30s
 			echo "$$p $$f"; $(GO) test -run='^$$' -fuzz="^$$f$$" -fuzztime=$(T) $$p; \
 		done; \
 	done
+
+sim: ## peers on a simulated network for T=30s, seeds that no test has had
+	$(GO) test ./cluster -run 'TestSimulation$$' -v -sim.for $(T) -sim.first $$(date +%s)000
 
 clean: ## remove what was built
 	rm -rf bin
