@@ -109,8 +109,8 @@ func findProxies(names, imaplb string) ([]proxyKind, error) {
 		return nil, fmt.Errorf("bench: own path: %w", err)
 	}
 	known := []proxyKind{
-		{name: "imaplb", binary: imaplb, hint: "build it: make", write: writeImaplb, collect: collectImaplb},
-		{name: "haproxy", binary: "haproxy", hint: "apt-get install haproxy", write: writeHAProxy},
+		{name: "imaplb", binary: imaplb, hint: "build it: make", write: writeImaplb, collect: collectImaplb, peer: writeImaplbPeer},
+		{name: "haproxy", binary: "haproxy", hint: "apt-get install haproxy", write: writeHAProxy, peer: writeHAProxyPeer},
 		{name: "nginx", binary: "nginx", hint: "apt-get install nginx-light libnginx-mod-mail", write: writeNginx},
 		{name: "direct", binary: self, write: writeDirect},
 	}
@@ -210,6 +210,9 @@ func (b *bench) stopSteady() {
 func (b *bench) measureAll(ctx context.Context, m measurement, round int) {
 	for i := range b.kinds {
 		kind := b.kinds[(i+round)%len(b.kinds)]
+		if m.pair != nil && kind.peer == nil {
+			continue
+		}
 		v, err := b.measure(ctx, m, kind)
 		if ctx.Err() != nil {
 			return
@@ -218,7 +221,7 @@ func (b *bench) measureAll(ctx context.Context, m measurement, round int) {
 			b.failed = append(b.failed, fmt.Sprintf("round %d, %s, %s: %v", round+1, m.name, kind.name, err))
 			v = nil // figures of half a measurement are none
 		}
-		fmt.Fprintf(b.log, "%d/%d %-13s %-8s%s\n", round+1, b.rounds, m.name, kind.name, b.note(m, kind, v))
+		fmt.Fprintf(b.log, "%d/%d %-17s %-8s%s\n", round+1, b.rounds, m.name, kind.name, b.note(m, kind, v))
 	}
 }
 
@@ -245,6 +248,9 @@ func (b *bench) note(m measurement, kind proxyKind, v values) string {
 }
 
 func (b *bench) measure(ctx context.Context, m measurement, kind proxyKind) (values, error) {
+	if m.pair != nil {
+		return b.measurePair(ctx, m, kind)
+	}
 	r, err := b.proxy(ctx, m, kind)
 	if err != nil {
 		return nil, err
@@ -254,6 +260,22 @@ func (b *bench) measure(ctx context.Context, m measurement, kind proxyKind) (val
 	}
 	runtime.GC() // not during the measurement
 	return m.run(ctx, subject{running: r, server: b.server, time: b.time, sessions: b.sessions, limit: b.limit})
+}
+
+// measurePair measures two peers, which are new each time.
+func (b *bench) measurePair(ctx context.Context, m measurement, kind proxyKind) (values, error) {
+	s, err := newSite(b.cert, b.limit)
+	if err != nil {
+		return nil, err
+	}
+	s.server = b.servers
+	p, err := startPair(ctx, b.root, kind, s)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	runtime.GC() // not during the measurement
+	return m.pair(ctx, p, b.time)
 }
 
 // proxy returns the steady process of a kind, or a new one if the measurement

@@ -80,6 +80,11 @@ type configValues struct {
 
 // writeConfig fills text and returns the path of the file.
 func writeConfig(text, dir string, s site) (string, error) {
+	path := filepath.Join(dir, "config")
+	return path, fillTemplate(text, path, newConfigValues(dir, s))
+}
+
+func newConfigValues(dir string, s site) configValues {
 	v := configValues{
 		Dir: dir, Cert: s.cert, Server: s.server.plain, Auth: s.server.auth, Plain: s.plain, TLS: s.tls,
 		Threads: runtime.NumCPU(), Sessions: (s.limit - 100) / 2, Limit: s.limit,
@@ -88,17 +93,20 @@ func writeConfig(text, dir string, s site) (string, error) {
 	if _, err := os.Stat(module); err == nil {
 		v.Module = module
 	}
+	return v
+}
+
+func fillTemplate(text, path string, values any) error {
 	t, err := template.New("config").Parse(text)
 	if err != nil {
-		return "", err
+		return err
 	}
-	path := filepath.Join(dir, "config")
 	f, err := os.Create(path)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer f.Close()
-	return path, t.Execute(f, v)
+	return t.Execute(f, values)
 }
 
 func writeHAProxy(k proxyKind, dir string, s site) ([]string, error) {

@@ -39,6 +39,8 @@ type measurement struct {
 	rounds  int  // at most, for what hardly varies; 0 is no limit
 	fresh   bool // needs a proxy that has done nothing before
 	run     func(ctx context.Context, s subject) (values, error)
+	// pair is instead of run for what is measured of two peers.
+	pair func(ctx context.Context, p *pair, each time.Duration) (values, error)
 }
 
 // measurements lists everything that can be measured, in the order of the
@@ -54,7 +56,7 @@ func measurements() []measurement {
 	}
 	idle := func(limit float64) []figure { return []figure{{name: "KiB/session", goal: atMost(limit)}} }
 	stall := []figure{{name: "KiB growth", goal: atMost(1024)}}
-	return []measurement{
+	return append([]measurement{
 		{name: "noop-plain", figures: noop(atMost(1, "haproxy", "nginx")), run: measureNoop(false)},
 		{name: "noop-tls", figures: noop(atMost(0.8, "haproxy", "nginx")), run: measureNoop(true)},
 		{name: "fetch-plain", figures: fetch, run: measureFetch(false)},
@@ -67,7 +69,7 @@ func measurements() []measurement {
 		{name: "stall-plain", figures: stall, rounds: 2, fresh: true, run: measureStall(false)},
 		{name: "stall-tls", figures: stall, rounds: 2, fresh: true, run: measureStall(true)},
 		{name: "storm", figures: stormFigures(), rounds: 1, fresh: true, run: measureStorm},
-	}
+	}, peerMeasurements()...)
 }
 
 func (r *running) target(withTLS bool) target {

@@ -32,6 +32,9 @@ type proxyKind struct {
 	// collect makes the process give back memory it does not use; nil is
 	// nothing to do.
 	collect func(k proxyKind, dir string) error
+	// peer does for one of two peers what write does; nil is a kind that has
+	// no peers.
+	peer func(k proxyKind, dir string, v peerValues) ([]string, error)
 }
 
 // site is what a proxy stands in: its own ports and the server's.

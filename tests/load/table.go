@@ -92,6 +92,10 @@ func (s samples) print(out io.Writer, done []measurement, proxies []string) {
 
 func (s samples) printRow(w io.Writer, row map[string][]float64, f figure, proxies []string) {
 	for _, p := range proxies {
+		if len(row) > 0 && len(row[p]) == 0 { // it has nothing of the kind
+			fmt.Fprint(w, "\t-\t")
+			continue
+		}
 		sum := summarize(row[p])
 		if sum.n == 0 {
 			fmt.Fprint(w, "\tfailed\t")
