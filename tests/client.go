@@ -102,6 +102,22 @@ func (c *client) expect(prefix string) string {
 	return s
 }
 
+// silent waits for limit and returns what came nevertheless.
+func (c *client) silent(limit time.Duration) string {
+	c.t.Helper()
+	c.conn.SetReadDeadline(time.Now().Add(limit))
+	_, err := c.r.Peek(1)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return ""
+	}
+	if err != nil {
+		c.t.Fatalf("wait: %v", err)
+	}
+	b, _ := c.r.Peek(c.r.Buffered()) // it holds that many
+	return string(b)
+}
+
 // until reads lines to the first that begins with prefix and returns it and
 // those before.
 func (c *client) until(prefix string) (last string, before []string) {
@@ -197,26 +213,36 @@ func (c *client) logout() {
 // login does a whole LOGIN and LOGOUT and reports errors instead of ending a
 // test: goroutines may call it.
 func login(addr, user string) error {
-	conn, err := net.DialTimeout("tcp", addr, patience)
+	conn, err := enter(addr, user)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	if _, err := io.WriteString(conn, "b LOGOUT\r\n"); err != nil {
+		return err
+	}
+	return skipTo(bufio.NewReader(conn), "b OK")
+}
+
+// enter does a LOGIN and leaves the session open.
+func enter(addr, user string) (conn net.Conn, err error) {
+	conn, err = net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return nil, err
+	}
 	conn.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(conn)
-	for _, step := range []struct{ say, want string }{
-		{"", "* OK"},
-		{"a LOGIN " + user + " " + password + "\r\n", "a OK"},
-		{"b LOGOUT\r\n", "b OK"},
-	} {
-		if _, err := io.WriteString(conn, step.say); err != nil {
-			return err
-		}
-		if err := skipTo(r, step.want); err != nil {
-			return err
-		}
+	if err = skipTo(r, "* OK"); err == nil {
+		_, err = io.WriteString(conn, "a LOGIN "+user+" "+password+"\r\n")
 	}
-	return nil
+	if err == nil {
+		err = skipTo(r, "a OK")
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // skipTo reads lines until one begins with want; a refusal is an error.

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The demo needs nothing, tells how to try it, and what it tells works.
+// The demo needs nothing, tells how to try it, and what it tells works: with
+// one of its peers dead the user is on the same server.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -42,18 +43,39 @@ func TestDemo(t *testing.T) {
 	}()
 	curl := expectLine(t, lines, `curl .*imaps://\S+`)
 	ctl := expectLine(t, lines, `\S+ ctl .*show table users['"]?`)
-	for range 2 {
-		try := exec.Command("sh", "-c", curl)
-		if said, err := try.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v: %s", curl, err, said)
-		}
+	kill := expectLine(t, lines, `kill -9 \d+`)
+	curlAgain := expectLine(t, lines, `curl .*imaps://\S+`)
+	ctlAgain := expectLine(t, lines, `\S+ ctl .*show users.*`)
+	for range 2 { // who reads the text has them both running by then
+		expectLine(t, lines, `msg=started`)
 	}
+	mail := shell(t, curl)
+	shell(t, curl)
 	expectLine(t, lines, `session begin`)
 	expectLine(t, lines, `session end`)
-	try := exec.Command("sh", "-c", ctl)
-	if said, err := try.CombinedOutput(); err != nil || !strings.Contains(string(said), "key=demo") {
-		t.Errorf("%s: %v: %s", ctl, err, said)
+	if said := shell(t, ctl); !strings.Contains(said, "key=demo") {
+		t.Errorf("%s: %s", ctl, said)
 	}
+	shell(t, kill)
+	expectLine(t, lines, `lb1 has ended .*`)
+	if again := shell(t, curlAgain); again != mail || !strings.Contains(mail, "mail") {
+		t.Errorf("through lb2 the mail is %q, through lb1 it was %q", again, mail)
+	}
+	said := shell(t, ctlAgain)
+	home := regexp.MustCompile(`(?m)^demo1 mail (\S+) .* lb1$`).FindStringSubmatch(said)
+	if home == nil || !strings.Contains(mail, home[1]) {
+		t.Errorf("%s: %s, want demo1 where his mail came from: %s", ctlAgain, said, mail)
+	}
+}
+
+// shell runs a line as somebody who follows the demo's text does.
+func shell(t *testing.T, line string) string {
+	t.Helper()
+	said, err := exec.Command("sh", "-c", line).Output()
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+	}
+	return string(said)
 }
 
 func readLines(r io.Reader, lines chan<- string) {

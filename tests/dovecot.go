@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -26,12 +27,13 @@ var oddPasswords = []string{
 	`fake"quoted"`, `fake\back\slash`, "fake pass phrase", `fake{3}`, "fake%*(]", "fake-\xc3\xa4\xc3\xb6-8bit", `fake\"`,
 }
 
-// dovecot is a Dovecot of our own: its files are below dir, its ports on
-// 127.0.0.1. It keeps its ports and its mail over stop and start. Any user may
+// dovecot is a Dovecot of our own: its files are below dir, its ports at its
+// place. It keeps its ports and its mail over stop and start. Any user may
 // log in with [password], or by a token. Shared: any goroutine may call any
 // method.
 type dovecot struct {
 	dir  string
+	at   place
 	addr string // plain and STARTTLS
 	tls  string // implicit TLS
 
@@ -42,6 +44,8 @@ type dovecot struct {
 // settings are what the template of the configuration needs.
 type settings struct {
 	Dir, Cert, Key      string
+	Listen              string
+	Sessions            int // in one process
 	Port, TLSPort       int
 	Mail, Group         string // owner of the mail
 	Internal, LoginUser string // owners of Dovecot's processes
@@ -49,8 +53,11 @@ type settings struct {
 }
 
 // newDovecot writes the files of a Dovecot.
-func (s *suite) newDovecot(dir string) (*dovecot, error) {
-	set := settings{Dir: dir, Mail: "nobody", Group: "nogroup", Internal: "dovecot", LoginUser: "dovenull", InternalGroup: "dovecot"}
+func (s *suite) newDovecot(dir string, at place) (*dovecot, error) {
+	set := settings{Dir: dir, Listen: cmp.Or(at.host, "127.0.0.1"), Sessions: 1, Mail: "nobody", Group: "nogroup", Internal: "dovecot", LoginUser: "dovenull", InternalGroup: "dovecot"}
+	if at.netns != "" {
+		set.Sessions = 50 // there will be many
+	}
 	if os.Getuid() != 0 {
 		me, err := user.Current()
 		if err != nil {
@@ -77,7 +84,7 @@ func (s *suite) newDovecot(dir string) (*dovecot, error) {
 			return nil, err
 		}
 	}
-	d := &dovecot{dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", set.Port), tls: fmt.Sprintf("127.0.0.1:%d", set.TLSPort)}
+	d := &dovecot{dir: dir, at: at, addr: fmt.Sprintf("%s:%d", set.Listen, set.Port), tls: fmt.Sprintf("%s:%d", set.Listen, set.TLSPort)}
 	return d, d.write(set)
 }
 
@@ -122,7 +129,7 @@ func (d *dovecot) start() error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command("dovecot", "-F", "-c", filepath.Join(d.dir, "dovecot.conf"))
+	cmd := d.at.command("dovecot", "-F", "-c", filepath.Join(d.dir, "dovecot.conf"))
 	cmd.Stdout, cmd.Stderr = out, out
 	// Its processes are one group, so that kill reaches them all; and it ends
 	// when the tests die.
@@ -209,6 +216,11 @@ func (d *dovecot) loginLine(t testing.TB, user string) string {
 // startDovecot runs a Dovecot for one test, which may do to it what it wants.
 func startDovecot(t testing.TB) *dovecot {
 	t.Helper()
+	return startDovecotAt(t, place{})
+}
+
+func startDovecotAt(t testing.TB, at place) *dovecot {
+	t.Helper()
 	need(t, "dovecot")
 	dir, err := os.MkdirTemp(shared.dir, "dovecot-")
 	if err != nil {
@@ -217,7 +229,7 @@ func startDovecot(t testing.TB) *dovecot {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d, err := shared.newDovecot(dir)
+	d, err := shared.newDovecot(dir, at)
 	if err != nil {
 		t.Fatal(err)
 	}

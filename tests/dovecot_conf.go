@@ -7,11 +7,11 @@ const dovecotConf = `
 base_dir = {{.Dir}}/run
 state_dir = {{.Dir}}/run
 protocols = imap
-listen = 127.0.0.1
+listen = {{.Listen}}
 log_path = {{.Dir}}/dovecot.log
 verbose_proctitle = yes
 login_greeting = Dovecot ready.
-login_trusted_networks = 127.0.0.0/8
+login_trusted_networks = 127.0.0.0/8 10.77.0.0/16
 default_internal_user = {{.Internal}}
 default_internal_group = {{.InternalGroup}}
 default_login_user = {{.LoginUser}}
@@ -64,6 +64,7 @@ service imap-login {
 service imap {
   user = {{.Mail}}
   service_count = 10000
+  client_limit = {{.Sessions}}
   process_limit = 5000
   process_min_avail = 2
 }

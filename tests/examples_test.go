@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,11 +54,22 @@ func withFiles(t *testing.T, text string) string {
 	p := defaultCert(t)
 	for pattern, with := range map[string]string{
 		`\bcert\s*=\s*"[^"]*"`: fmt.Sprintf("cert = %q", p.cert), `\bkey\s*=\s*"[^"]*\.(pem|key)"`: fmt.Sprintf("key = %q", p.key),
-		`\bca_file\s*=\s*"[^"]*"`: fmt.Sprintf("ca_file = %q", certs(t).file), `\bstate_dir\s*=\s*"[^"]+"`: fmt.Sprintf("state_dir = %q", t.TempDir()),
+		`\bkey_file\s*=\s*"[^"]*"`: fmt.Sprintf("key_file = %q", peersKey(t)),
+		`\bca_file\s*=\s*"[^"]*"`:  fmt.Sprintf("ca_file = %q", certs(t).file), `\bstate_dir\s*=\s*"[^"]+"`: fmt.Sprintf("state_dir = %q", t.TempDir()),
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllLiteralString(text, with)
 	}
 	return text
+}
+
+// peersKey is a file with a key for peers.
+func peersKey(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "peers.key")
+	if err := os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // withAddresses puts free addresses of this machine for those an example
@@ -66,15 +78,23 @@ func withAddresses(t *testing.T, l *lb, text string) (local string, addrs []stri
 	t.Helper()
 	pair := sharedDovecots(t)
 	servers := 0
+	section := ""
 	var all []string
 	for line := range strings.Lines(text) {
-		switch key, _, _ := strings.Cut(strings.TrimSpace(line), " "); key {
-		case "bind":
+		if strings.HasPrefix(line, "[") {
+			section = strings.TrimSpace(line)
+		}
+		switch key, _, _ := strings.Cut(strings.TrimSpace(line), " "); {
+		case section == "[peers]" && key == "bind", key == "http":
+			line = fmt.Sprintf("%s = %q\n", key, freeAddr(t))
+		case key == "join": // there is nobody
+			line = "join = []\n"
+		case key == "bind":
 			line = regexp.MustCompile(`"[^"]*"`).ReplaceAllStringFunc(line, func(string) string {
 				addrs = append(addrs, freeAddr(t))
 				return fmt.Sprintf("%q", addrs[len(addrs)-1])
 			})
-		case "addr":
+		case key == "addr":
 			d := pair[servers%2]
 			servers++
 			addr := d.addr
@@ -82,9 +102,9 @@ func withAddresses(t *testing.T, l *lb, text string) (local string, addrs []stri
 				addr = d.tls
 			}
 			line = fmt.Sprintf("addr = %q\n", addr)
-		case "server_name":
+		case key == "server_name":
 			line = "server_name = \"dovecot.test\"\n"
-		case "socket":
+		case key == "socket":
 			line = fmt.Sprintf("socket = %q\n", l.socket)
 		}
 		all = append(all, line)

@@ -11,6 +11,7 @@ wanted=(
 	openssl:openssl
 	socat:socat
 	prlimit:util-linux
+	ip:iproute2
 	gcc:build-essential
 )
 

@@ -11,8 +11,9 @@ import (
 // above its own in this list. A folder that is not in it fails the test, so
 // that none slips in undrawn.
 var layers = [][]string{
-	{"imap", "sticktable", "auth", "loop"},
-	{"health", "balancer", "session", "upstream", "relay"},
+	{"wire"},
+	{"imap", "sticktable", "auth", "loop", "peers"},
+	{"health", "balancer", "cluster", "session", "upstream", "relay"},
 	{"frontend"},
 	{"stats"},
 	{"conf"},
@@ -25,7 +26,8 @@ var owners = map[string][]string{
 	"github.com/BurntSushi/toml":        {"conf"},
 	"github.com/spf13/cobra":            {"cmd/imaplb"},
 	"github.com/vmihailenco/msgpack/v5": {"sticktable"},
-	"github.com/cespare/xxhash/v2":      {"balancer", "sticktable"},
+	"github.com/hashicorp/memberlist":   {"peers"},
+	"github.com/cespare/xxhash/v2":      {"balancer", "cluster", "sticktable"},
 	"github.com/emersion/go-imap/v2":    {"cmd/imaplb"}, // the servers of the demo
 	"github.com/emersion/go-sasl":       {"cmd/imaplb"},
 	"golang.org/x/sys":                  {"loop", "conf", "cmd/imaplb"},

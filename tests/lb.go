@@ -24,7 +24,9 @@ type lb struct {
 	plain    string // frontends: no TLS, STARTTLS and implicit TLS
 	starttls string
 	implicit string
-	limit    int // RLIMIT_NOFILE, 0 is what the tests have
+	web      string // where /readyz is asked, "" is nowhere
+	limit    int    // RLIMIT_NOFILE, 0 is what the tests have
+	at       place  // where it runs
 	secrets  []string
 
 	cmd    *exec.Cmd
@@ -49,16 +51,23 @@ func runLB(t testing.TB, o options) *lb {
 func newLB(t testing.TB, o options) *lb {
 	t.Helper()
 	l := &lb{
-		t: t, dir: t.TempDir(), limit: o.descriptors, secrets: append([]string{password, tokenKey}, oddPasswords...),
-		plain: freeAddr(t), starttls: freeAddr(t), implicit: freeAddr(t),
+		t: t, dir: t.TempDir(), limit: o.descriptors, at: o.at, secrets: append([]string{password, tokenKey}, oddPasswords...),
+		plain: o.at.address(t), starttls: o.at.address(t), implicit: o.at.address(t),
 	}
 	l.config, l.socket = filepath.Join(l.dir, "imaplb.toml"), filepath.Join(l.dir, "sock")
 	l.write(o)
 	return l
 }
 
-// run starts the process and waits until the runtime socket answers.
+// run starts the process and waits until it takes logins.
 func (l *lb) run() {
+	l.t.Helper()
+	l.begin()
+	l.ready()
+}
+
+// begin starts the process.
+func (l *lb) begin() {
 	l.t.Helper()
 	program, err := shared.program()
 	if err != nil {
@@ -74,7 +83,7 @@ func (l *lb) run() {
 		need(l.t, "prlimit")
 		args = append([]string{"prlimit", fmt.Sprintf("--nofile=%d:%d", l.limit, l.limit)}, args...)
 	}
-	l.cmd = exec.Command(args[0], args[1:]...)
+	l.cmd = l.at.command(args...)
 	l.cmd.Stdout, l.cmd.Stderr = log, log
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := l.cmd.Start(); err != nil {
@@ -86,9 +95,14 @@ func (l *lb) run() {
 	if first {
 		l.t.Cleanup(l.finish)
 	}
-	ready := waitFor(20*time.Second, func() bool {
+}
+
+// ready waits until the process takes logins.
+func (l *lb) ready() {
+	l.t.Helper()
+	ready := waitFor(30*time.Second, func() bool {
 		answer, err := l.tryAsk("show info")
-		return err == nil && strings.Contains(answer, "CurrConns: ") || l.dead()
+		return err == nil && strings.Contains(answer, "\nReady: 1\n") || l.dead()
 	})
 	if !ready || l.dead() {
 		l.t.Fatal("imaplb did not get ready")

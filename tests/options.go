@@ -12,7 +12,11 @@ import (
 // "mail". Texts are lines of TOML for the section of that name.
 type options struct {
 	global, frontend, backend, table string
+	stats                            string
+	peers                            string // "" is a process without peers
 	more                             string // behind all sections
+
+	at place // where it runs
 
 	servers     []server
 	certs       []pair
@@ -45,7 +49,10 @@ func (l *lb) write(o options) {
 	certs.WriteString("]\n")
 
 	var b strings.Builder
-	fmt.Fprintf(&b, "[global]\n%s\n[stats]\nsocket = %q\n", o.global, l.socket)
+	fmt.Fprintf(&b, "[global]\n%s\n[stats]\nsocket = %q\n%s\n", o.global, l.socket, o.stats)
+	if o.peers != "" {
+		fmt.Fprintf(&b, "[peers]\n%s\n", o.peers)
+	}
 	if o.table != "" {
 		fmt.Fprintf(&b, "[stick_table.users]\n%s\n", o.table)
 	}

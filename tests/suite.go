@@ -40,9 +40,14 @@ type suite struct {
 // shared is made by TestMain and used by all tests.
 var shared *suite
 
-// firstPort lies below the ports which the kernel gives to clients, so that
-// none of those can be in the way.
-const firstPort = 21000
+// The tests' ports lie below those which the kernel gives to clients, so that
+// none of these can be in the way. Each run begins elsewhere, so that two at
+// once do not take from each other what they have just found to be free.
+const (
+	firstPort = 21000
+	lastPort  = 32767
+	portRuns  = 100 // places to begin
+)
 
 func newSuite() (*suite, error) {
 	dir, err := os.MkdirTemp("", "imaplb-tests-")
@@ -54,7 +59,7 @@ func newSuite() (*suite, error) {
 		return nil, err
 	}
 	s := &suite{dir: dir}
-	s.ports.Store(firstPort)
+	s.ports.Store(int32(firstPort + os.Getpid()%portRuns*(lastPort-firstPort)/portRuns))
 	s.certs = sync.OnceValues(func() (*authority, error) { return newAuthority(dir) })
 	s.cert = sync.OnceValues(func() (pair, error) {
 		a, err := s.certs()
@@ -86,7 +91,7 @@ func (s *suite) build() (string, error) {
 func (s *suite) startPair() ([2]*dovecot, error) {
 	var pair [2]*dovecot
 	for i, name := range []string{"shared1", "shared2"} {
-		d, err := s.newDovecot(filepath.Join(s.dir, name))
+		d, err := s.newDovecot(filepath.Join(s.dir, name), place{})
 		if err == nil {
 			err = d.start()
 		}
@@ -117,7 +122,7 @@ func (s *suite) close() {
 // other test gets.
 func (s *suite) freePort() (int, error) {
 	for {
-		port := int(s.ports.Add(1))
+		port := firstPort + int(s.ports.Add(1)-firstPort)%(lastPort-firstPort)
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
