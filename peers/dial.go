@@ -35,9 +35,11 @@ func (g *Group) dial(p *peer) {
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2)):
+			pause = min(2*pause, redialLast)
+		case <-p.redial:
+			pause = redialFirst
 		case <-g.ctx.Done():
 		}
-		pause = min(2*pause, redialLast)
 	}
 }
 

@@ -40,8 +40,9 @@ type peer struct {
 	addr    string // advertised
 	state   string
 	since   time.Time
-	leaving uint64 // the incarnation that has announced that it leaves, 0 for none
-	dialing bool   // a goroutine runs dial for it
+	leaving uint64        // the incarnation that has announced that it leaves, 0 for none
+	dialing bool          // a goroutine runs dial for it
+	redial  chan struct{} // capacity 1: it has joined, do not wait any longer
 	stream  *stream
 	remote  *Remote
 }
@@ -109,6 +110,9 @@ func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
 			return fmt.Errorf("%w: %s lives at %s", ErrName, n.Name, address(n))
 		}
 	}
+	for _, n := range nodes {
+		d.g.sawJoin(n.Name)
+	}
 	return nil
 }
 
@@ -150,10 +154,24 @@ func (g *Group) roomLocked() bool {
 func (g *Group) peerLocked(name string) *peer {
 	p := g.peers[name]
 	if p == nil && g.roomLocked() {
-		p = &peer{name: name, state: StateNew, since: time.Now(), remote: NewRemote(name)}
+		p = &peer{name: name, state: StateNew, since: time.Now(), remote: NewRemote(name), redial: make(chan struct{}, 1)}
 		g.peers[name] = p
 	}
 	return p
+}
+
+// sawJoin: a peer joins, or is told of by one that does. If it was killed and
+// is back before anybody found it dead, the pause between two attempts to
+// connect has grown meanwhile.
+func (g *Group) sawJoin(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.peers[name]; p != nil && p.dialing && p.stream == nil {
+		select {
+		case p.redial <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // sawAlive: a member is there.
