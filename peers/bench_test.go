@@ -20,51 +20,9 @@ func pair(t testing.TB) (a, b *node) {
 	return a, b
 }
 
-// BenchmarkVisibility is the time from a change at one peer to the end of the
-// merge at another, one change at a time.
-func BenchmarkVisibility(b *testing.B) {
-	here, there := pair(b)
-	merged := make(chan time.Time, 1)
-	there.m.mu.Lock()
-	there.m.merged = func(string) { merged <- time.Now() }
-	there.m.mu.Unlock()
-	var took []time.Duration
-	for i := 0; b.Loop(); i++ {
-		began := time.Now()
-		here.m.Set("key", uint64(i+1))
-		took = append(took, (<-merged).Sub(began))
-	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2]), "median-ns")
-	b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
-}
-
-// BenchmarkVisibilityIdle is the same with a pause before each change, so that
-// everything sleeps.
-func BenchmarkVisibilityIdle(b *testing.B) {
-	here, there := pair(b)
-	merged := make(chan time.Time, 1)
-	there.m.mu.Lock()
-	there.m.merged = func(string) { merged <- time.Now() }
-	there.m.mu.Unlock()
-	pace := time.NewTicker(5 * time.Millisecond)
-	defer pace.Stop()
-	var took []time.Duration
-	for i := 0; b.Loop(); i++ {
-		<-pace.C
-		began := time.Now()
-		here.m.Set("key", uint64(i+1))
-		took = append(took, (<-merged).Sub(began))
-	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2]), "median-ns")
-	b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
-}
-
-// BenchmarkVisibilityLoaded is the same while ten thousand other changes are
-// made in a second.
-func BenchmarkVisibilityLoaded(b *testing.B) {
-	here, there := pair(b)
+// visibility makes one change at a time here, each behind a pause, and reports
+// how long it takes until it is merged there.
+func visibility(b *testing.B, here, there *node, pause func()) {
 	merged := make(chan time.Time, 1)
 	there.m.mu.Lock()
 	there.m.merged = func(k string) {
@@ -73,14 +31,9 @@ func BenchmarkVisibilityLoaded(b *testing.B) {
 		}
 	}
 	there.m.mu.Unlock()
-	done := make(chan struct{})
-	defer close(done)
-	go load(here.m, done) // until done
-	pace := time.NewTicker(5 * time.Millisecond)
-	defer pace.Stop()
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {
-		<-pace.C
+		pause()
 		began := time.Now()
 		here.m.Set("key", uint64(i+1))
 		took = append(took, (<-merged).Sub(began))
@@ -88,6 +41,34 @@ func BenchmarkVisibilityLoaded(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2]), "median-ns")
 	b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
+}
+
+// BenchmarkVisibility is the time from a change at one peer to the end of the
+// merge at another, one change at a time.
+func BenchmarkVisibility(b *testing.B) {
+	here, there := pair(b)
+	visibility(b, here, there, func() {})
+}
+
+// BenchmarkVisibilityIdle is the same with a pause before each change, so that
+// everything sleeps.
+func BenchmarkVisibilityIdle(b *testing.B) {
+	here, there := pair(b)
+	pace := time.NewTicker(5 * time.Millisecond)
+	defer pace.Stop()
+	visibility(b, here, there, func() { <-pace.C })
+}
+
+// BenchmarkVisibilityLoaded is the same while ten thousand other changes are
+// made in a second.
+func BenchmarkVisibilityLoaded(b *testing.B) {
+	here, there := pair(b)
+	done := make(chan struct{})
+	defer close(done)
+	go load(here.m, done) // until done
+	pace := time.NewTicker(5 * time.Millisecond)
+	defer pace.Stop()
+	visibility(b, here, there, func() { <-pace.C })
 }
 
 // load makes ten changes each millisecond.

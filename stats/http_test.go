@@ -1,11 +1,13 @@
 package stats
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
-	"time"
+	"testing/synctest"
 )
 
 func TestHTTP(t *testing.T) {
@@ -46,46 +48,56 @@ func TestHTTP(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// Connections that say nothing take no more than their number, and the next
-// one waits for one of them to go.
+// counting is a listener to which there is always a next connection.
+type counting struct {
+	net.Listener
+	accepted atomic.Int64
+}
+
+func (l *counting) Accept() (net.Conn, error) {
+	l.accepted.Add(1)
+	c, _ := net.Pipe()
+	return c, nil
+}
+
+func (l *counting) Close() error { return nil }
+
+// Over the limit nobody is accepted until a connection has gone, and Close
+// ends the wait.
 func TestHTTPIsBounded(t *testing.T) {
-	h, err := NewHTTP(t.Context(), "127.0.0.1:0", newSnapshot())
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- h.Serve() }()
-	var idle []net.Conn
-	for range maxHTTP {
-		c, err := net.Dial("tcp", h.Addr())
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		below := new(counting)
+		l := newLimited(below, 2)
+		conns := make(chan net.Conn, 3)
+		var end error
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					end = err
+					close(conns)
+					return
+				}
+				conns <- c
+			}
+		}()
+		synctest.Wait()
+		if n := below.accepted.Load(); n != 2 {
+			t.Errorf("%d accepted, want 2", n)
 		}
-		idle = append(idle, c)
-	}
-	answered := make(chan error, 1)
-	go func() {
-		resp, err := http.Get("http://" + h.Addr() + "/healthz")
-		if err == nil {
-			err = resp.Body.Close()
+		first := <-conns
+		_ = first.Close()
+		_ = first.Close() // gives one room back, not two
+		synctest.Wait()
+		if n := below.accepted.Load(); n != 3 {
+			t.Errorf("%d accepted when one had gone, want 3", n)
 		}
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		t.Errorf("answered over the limit: %v", err)
-	case <-time.After(100 * time.Millisecond): // it cannot be seen that something waits, only that it is not there yet
-	}
-	_ = idle[0].Close()
-	if err := <-answered; err != nil {
-		t.Error(err)
-	}
-	for _, c := range idle {
-		_ = c.Close()
-	}
-	h.Close()
-	if err := <-served; err != nil {
-		t.Errorf("Serve = %v after Close", err)
-	}
-	http.DefaultClient.CloseIdleConnections()
+		_ = l.Close()
+		synctest.Wait()
+		for range conns {
+		}
+		if !errors.Is(end, net.ErrClosed) {
+			t.Errorf("Accept = %v behind Close", end)
+		}
+	})
 }
