@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -235,24 +235,22 @@ func (n *node) loadOrders() {
 	}
 }
 
-// saveOrders writes them beside their file and renames it, so that the file is
-// always whole. What has not changed is not written.
+// saveOrders writes the orders into their file, if there are new ones. It is
+// called by keepTables alone.
 func (n *node) saveOrders() {
-	if n.mesh == nil || n.stateDir == "" {
+	count := n.cluster.Orders()
+	if n.mesh == nil || n.stateDir == "" || count == n.ordersSaved {
 		return
 	}
-	b := n.cluster.Save()
-	if old, err := os.ReadFile(n.ordersPath()); err == nil && bytes.Equal(old, b) {
-		return
-	}
-	temp := n.ordersPath() + ".tmp"
-	err := os.WriteFile(temp, b, 0o600)
-	if err == nil {
-		err = os.Rename(temp, n.ordersPath())
-	}
+	err := writeWhole(n.ordersPath(), func(w io.Writer) error {
+		_, err := w.Write(n.cluster.Save())
+		return err
+	})
 	if err != nil {
 		n.log.Error("orders not saved", "err", err)
+		return
 	}
+	n.ordersSaved = count
 }
 
 // logEvents writes what the operator should know of into the log, once.

@@ -43,6 +43,8 @@ type node struct {
 	serving  atomic.Bool // the listeners are open
 	parts    atomic.Pointer[parts]
 
+	ordersSaved uint64 // what cluster.Orders was then; owned by keepTables
+
 	checkers sync.Map // checkKey → *health.Checker
 
 	mu     sync.Mutex // held by a reload; guards nextID

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -22,21 +23,29 @@ const (
 // tablePath is where a table is saved.
 func tablePath(dir, name string) string { return filepath.Join(dir, name+".table") }
 
-// saveTable writes a table beside its file and renames it, so that the file is
-// always whole.
-func saveTable(dir string, t *sticktable.Table) (err error) {
-	f, err := os.CreateTemp(dir, t.Name()+".*.tmp")
+// saveTable writes a table into its file.
+func saveTable(dir string, t *sticktable.Table) error {
+	err := writeWhole(tablePath(dir, t.Name()), func(w io.Writer) error { return t.Save(time.Now(), w) })
 	if err != nil {
 		return fmt.Errorf("save table %s: %w", t.Name(), err)
+	}
+	return nil
+}
+
+// writeWhole writes a file beside its place and renames it, so that what stands
+// there is always whole.
+func writeWhole(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
 			_ = os.Remove(f.Name()) // the first error is the one to tell
-			err = fmt.Errorf("save table %s: %w", t.Name(), err)
 		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<20)
-	if err = t.Save(time.Now(), w); err == nil {
+	if err = write(w); err == nil {
 		err = w.Flush()
 	}
 	if err == nil {
@@ -48,7 +57,7 @@ func saveTable(dir string, t *sticktable.Table) (err error) {
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), tablePath(dir, t.Name()))
+	return os.Rename(f.Name(), path)
 }
 
 // loadTable reads a saved table. A file that is damaged is kept aside for the
