@@ -109,7 +109,7 @@ func TestRoundRobinFollowsWeights(t *testing.T) {
 	b := NewBackend(start, "mail", 3, s)
 	var got string
 	for range 14 {
-		p, err := b.Place(start, "any")
+		p, err := b.Place(start, Ask{Key: "any"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func BenchmarkSession(b *testing.B) {
 			table.Set(start, "user", "s3")
 			b.ReportAllocs()
 			for b.Loop() {
-				p, err := be.Place(start, "user")
+				p, err := be.Place(start, Ask{Key: "user"})
 				if err != nil || p.Begin(start) != nil {
 					b.Fatal(err)
 				}
@@ -158,7 +158,7 @@ func TestPlacingTakesNoMemory(t *testing.T) {
 	b := NewBackend(start, "mail", 3, setup(10, "hash", newTable()))
 	begin(t, b, "alice")
 	n := testing.AllocsPerRun(100, func() {
-		p, _ := b.Place(start, "alice")
+		p, _ := b.Place(start, Ask{Key: "alice"})
 		p.Begin(start)
 		p.End(start)
 	})

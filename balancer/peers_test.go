@@ -74,7 +74,7 @@ func TestFrozen(t *testing.T) {
 		t.Errorf("a usable home was left for %s", again.Server.Name)
 	}
 	home.SetHealth(start, down)
-	if _, err := b.Place(start, "alice"); !errors.Is(err, ErrFrozen) {
+	if _, err := b.Place(start, Ask{Key: "alice"}); !errors.Is(err, ErrFrozen) {
 		t.Errorf("Place with the home down while frozen = %v, want ErrFrozen", err)
 	}
 	if n := b.Scur.Load(); n != 1 {

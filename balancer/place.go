@@ -41,8 +41,8 @@ const (
 // home. While the node is frozen a user with an entry is not placed elsewhere
 // either: ErrFrozen. Everybody else is placed by the algorithm, and the table is told at
 // once, so that a user's simultaneous first logins go to one server.
-func (b *Backend) Place(now time.Time, key string) (Placement, error) {
-	p, err := b.place(now, key, nil)
+func (b *Backend) Place(now time.Time, ask Ask) (Placement, error) {
+	p, err := b.place(now, &ask, nil)
 	if err != nil {
 		return Placement{}, err
 	}
@@ -51,21 +51,21 @@ func (b *Backend) Place(now time.Time, key string) (Placement, error) {
 	return p, nil
 }
 
-func (b *Backend) place(now time.Time, key string, except *Server) (Placement, error) {
+func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, error) {
 	pool := b.pool.Load()
 	for range maxPlaceTry {
 		var seen sticktable.Entry
 		if pool.table != nil {
-			seen, _ = pool.table.Lookup(now, key)
+			seen, _ = pool.table.Lookup(now, ask.Key)
 		}
-		p := Placement{Key: key, table: pool.table}
+		p := Placement{Key: ask.Key, table: pool.table}
 		p.Server = pool.byName[seen.Server]
 		p.Sticky = p.Server != nil && p.Server != except && p.Server.keeps(seen.Sessions > 0)
 		if !p.Sticky && seen.Server != "" && pool.frozen != nil && pool.frozen() {
 			return p, ErrFrozen
 		}
 		if !p.Sticky {
-			p.Server = b.choose(pool, key, except)
+			p.Server = b.choose(pool, ask, except)
 		}
 		if p.Server == nil {
 			return p, pool.why(except)
@@ -86,11 +86,11 @@ func (b *Backend) place(now time.Time, key string, except *Server) (Placement, e
 	return Placement{}, ErrFull
 }
 
-func (b *Backend) choose(pool *pool, key string, except *Server) *Server {
+func (b *Backend) choose(pool *pool, ask *Ask, except *Server) *Server {
 	if pool.cfg.Balance == "roundrobin" {
 		return b.robin.pick(pool.servers, except)
 	}
-	return pickHash(pool.servers, key, except)
+	return pickHash(pool.servers, ask.Key, except)
 }
 
 // why tells why there was no server to choose.
@@ -121,7 +121,7 @@ func (p *Placement) settle(now time.Time, seen sticktable.Entry) bool {
 }
 
 // Redispatch moves a placement to another server after connecting to its own
-// has failed for good. p is changed only if it returns nil. The rule of one
+// has failed for good; ask is what it was placed for. p is changed only if it returns nil. The rule of one
 // home decides:
 //
 //   - the table names another server by now: the user goes there;
@@ -131,7 +131,7 @@ func (p *Placement) settle(now time.Time, seen sticktable.Entry) bool {
 //     session: it was never a home, and another server is chosen;
 //   - else ErrHome: the user has sessions there or had them before, other peers
 //     may reach the server, and its checks say that it is up.
-func (b *Backend) Redispatch(now time.Time, p *Placement) error {
+func (b *Backend) Redispatch(now time.Time, p *Placement, ask Ask) error {
 	old := p.Server
 	if p.phase != placed {
 		return ErrHome
@@ -143,7 +143,7 @@ func (b *Backend) Redispatch(now time.Time, p *Placement) error {
 			return ErrHome
 		}
 	}
-	next, err := b.place(now, p.Key, old)
+	next, err := b.place(now, &ask, old)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func setup(n int, balance string, table *sticktable.Table) Setup {
 
 func mustPlace(t *testing.T, b *Backend, key string) Placement {
 	t.Helper()
-	p, err := b.Place(start, key)
+	p, err := b.Place(start, Ask{Key: key})
 	if err != nil {
 		t.Fatalf("Place(%q) = %v", key, err)
 	}
@@ -91,7 +91,7 @@ func TestStates(t *testing.T) {
 		c.set(home)
 		other.SetAdmin(start, Drain) // nobody new there, but no other home either
 		for key, want := range map[string]bool{"new": c.fresh, "busy": c.busy, "idle": c.idle} {
-			p, err := b.Place(start, key)
+			p, err := b.Place(start, Ask{Key: key})
 			if got := err == nil && p.Server == home; got != want {
 				t.Errorf("%s: %s user placed there: %v (%v), want %v", c.name, key, got, err, want)
 			}
@@ -165,11 +165,11 @@ func TestFullServers(t *testing.T) {
 	for i := range 5 {
 		all = append(all, begin(t, b, fmt.Sprint("u", i)))
 	}
-	if _, err := b.Place(start, "u9"); !errors.Is(err, ErrFull) {
+	if _, err := b.Place(start, Ask{Key: "u9"}); !errors.Is(err, ErrFull) {
 		t.Fatalf("Place of a new user = %v, want ErrFull", err)
 	}
 	all[0].Server.SetAdmin(start, Drain)
-	if _, err := b.Place(start, "u0"); !errors.Is(err, ErrFull) {
+	if _, err := b.Place(start, Ask{Key: "u0"}); !errors.Is(err, ErrFull) {
 		t.Fatalf("Place of a user whose server is full = %v, want ErrFull", err)
 	}
 	all[0].Server.SetAdmin(start, Ready)
@@ -216,7 +216,7 @@ func TestRedispatch(t *testing.T) {
 
 	first := mustPlace(t, b, "alice")
 	old := first.Server
-	if err := b.Redispatch(start, &first); err != nil || first.Server == old {
+	if err := b.Redispatch(start, &first, Ask{Key: first.Key}); err != nil || first.Server == old {
 		t.Fatalf("first placement: Redispatch = %v to %s, want another server", err, first.Server.Name)
 	}
 	if old.Scur.Load() != 0 || old.Wredis.Load() != 1 || b.Wredis.Load() != 1 || b.Scur.Load() != 1 {
@@ -225,27 +225,27 @@ func TestRedispatch(t *testing.T) {
 	if err := first.Begin(start); err != nil {
 		t.Fatalf("Begin on the new server = %v", err)
 	}
-	if err := b.Redispatch(start, &first); !errors.Is(err, ErrHome) {
+	if err := b.Redispatch(start, &first, Ask{Key: first.Key}); !errors.Is(err, ErrHome) {
 		t.Fatalf("Redispatch of a session that has begun = %v, want ErrHome", err)
 	}
 
 	second := mustPlace(t, b, "alice")
-	if err := b.Redispatch(start, &second); !errors.Is(err, ErrHome) || second.Server != first.Server {
+	if err := b.Redispatch(start, &second, Ask{Key: second.Key}); !errors.Is(err, ErrHome) || second.Server != first.Server {
 		t.Fatalf("user with a session: Redispatch = %v, want ErrHome", err)
 	}
 	first.Server.SetHealth(start, down)
-	if err := b.Redispatch(start, &second); err != nil || second.Server == first.Server {
+	if err := b.Redispatch(start, &second, Ask{Key: second.Key}); err != nil || second.Server == first.Server {
 		t.Fatalf("server is down: Redispatch = %v, want another server", err)
 	}
 
 	first.Server.SetHealth(start, up)
 	table.Set(start, "bob", "s1")
 	third := mustPlace(t, b, "bob")
-	if err := b.Redispatch(start, &third); !errors.Is(err, ErrHome) {
+	if err := b.Redispatch(start, &third, Ask{Key: third.Key}); !errors.Is(err, ErrHome) {
 		t.Fatalf("user without sessions, server up: Redispatch = %v, want ErrHome", err)
 	}
 	table.Set(start, "bob", "s2")
-	if err := b.Redispatch(start, &third); err != nil || third.Server.Name != "s2" || !third.Sticky {
+	if err := b.Redispatch(start, &third, Ask{Key: third.Key}); err != nil || third.Server.Name != "s2" || !third.Sticky {
 		t.Fatalf("user moved meanwhile: Redispatch = %v to %s, want s2", err, third.Server.Name)
 	}
 }
@@ -255,10 +255,10 @@ func TestRedispatch(t *testing.T) {
 func TestRedispatchOfTwoFirstLogins(t *testing.T) {
 	b := NewBackend(start, "mail", 3, setup(3, "hash", newTable()))
 	one, two := mustPlace(t, b, "alice"), mustPlace(t, b, "alice")
-	if err := b.Redispatch(start, &one); err != nil {
+	if err := b.Redispatch(start, &one, Ask{Key: one.Key}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Redispatch(start, &two); err != nil || two.Server != one.Server {
+	if err := b.Redispatch(start, &two, Ask{Key: two.Key}); err != nil || two.Server != one.Server {
 		t.Fatalf("Redispatch = %v to %s, want %s like the first", err, two.Server.Name, one.Server.Name)
 	}
 	if err := errors.Join(one.Begin(start), two.Begin(start)); err != nil {
@@ -269,7 +269,7 @@ func TestRedispatchOfTwoFirstLogins(t *testing.T) {
 func TestRedispatchNowhere(t *testing.T) {
 	b := NewBackend(start, "mail", 3, setup(1, "hash", newTable()))
 	p := mustPlace(t, b, "alice")
-	if err := b.Redispatch(start, &p); !errors.Is(err, ErrNoServer) || p.Server.Scur.Load() != 1 {
+	if err := b.Redispatch(start, &p, Ask{Key: p.Key}); !errors.Is(err, ErrNoServer) || p.Server.Scur.Load() != 1 {
 		t.Fatalf("Redispatch with one server = %v, scur %d, want ErrNoServer and the place kept", err, p.Server.Scur.Load())
 	}
 	p.End(start)
@@ -304,12 +304,12 @@ func TestOneHomeUnderConcurrency(t *testing.T) {
 		sessions.Go(func() {
 			for i := range 500 {
 				u := (w + i) % len(live)
-				p, err := b.Place(start, fmt.Sprint("u", u))
+				p, err := b.Place(start, Ask{Key: fmt.Sprint("u", u)})
 				if err != nil {
 					continue
 				}
 				if i%7 == 0 {
-					b.Redispatch(start, &p)
+					b.Redispatch(start, &p, Ask{Key: p.Key})
 				}
 				if p.Begin(start) == nil {
 					live[u].Store(&p, nil)

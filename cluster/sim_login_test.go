@@ -119,7 +119,7 @@ func (l *simLogin) placeUser() {
 	}
 	l.placed++
 	var err error
-	if l.place, err = l.p.backend.Place(l.p.now(), l.c.user); err != nil {
+	if l.place, err = l.p.backend.Place(l.p.now(), balancer.Ask{Key: l.c.user}); err != nil {
 		l.fail(err)
 		return
 	}
@@ -173,7 +173,7 @@ func (l *simLogin) again() bool {
 		w.after(retryAfter, l.expired)
 		return true
 	}
-	if l.moved || l.p.backend.Redispatch(l.p.now(), &l.place) != nil {
+	if l.moved || l.p.backend.Redispatch(l.p.now(), &l.place, balancer.Ask{Key: l.c.user}) != nil {
 		return false
 	}
 	l.moved, l.retries = true, 0
@@ -183,7 +183,7 @@ func (l *simLogin) again() bool {
 }
 
 func (l *simLogin) expired() {
-	if l.p.alive && l.place.Server.Away() && !l.moved && l.p.backend.Redispatch(l.p.now(), &l.place) == nil {
+	if l.p.alive && l.place.Server.Away() && !l.moved && l.p.backend.Redispatch(l.p.now(), &l.place, balancer.Ask{Key: l.c.user}) == nil {
 		l.moved, l.retries = true, 0
 		l.trace("placed anew on %s, as the server is away", l.place.Server.Name)
 	}

@@ -37,7 +37,7 @@ type login struct {
 	be      *Backend
 	req     upstream.Request
 	user    string // normalised
-	key     string // of the stick table
+	ask     balancer.Ask
 	place   balancer.Placement
 	target  *upstream.Target // of the last attempt
 	attempt *upstream.Attempt
@@ -72,9 +72,9 @@ func (l *login) start() {
 		r.LocalAddr = c.cli.LocalAddr()
 	}
 	l.user = auth.NormalizeUser(r.User)
-	l.key = l.user
+	l.ask = balancer.Ask{Key: l.user, Source: c.src.Addr()}
 	if t := l.be.Table(); t != nil {
-		l.key = t.KeyOf(l.user)
+		l.ask.Key = t.KeyOf(l.user)
 	}
 	l.placeUser(now)
 }
@@ -86,7 +86,7 @@ func (l *login) placeUser(now time.Time) {
 		return
 	}
 	l.placed++
-	if l.place, err = l.be.Place(now, l.key); err != nil {
+	if l.place, err = l.be.Place(now, l.ask); err != nil {
 		l.refuse(now, err)
 		return
 	}
@@ -97,7 +97,7 @@ func (l *login) placeUser(now time.Time) {
 // until the sessions he has have ended everywhere. A client that waits too long
 // is told to come back.
 func (l *login) hold(now time.Time) bool {
-	if l.held = l.p.c.fe.e.isHeld(l.be.Table(), l.key); !l.held {
+	if l.held = l.p.c.fe.e.isHeld(l.be.Table(), l.ask.Key); !l.held {
 		return false
 	}
 	next := now.Add(holdLook)
@@ -223,7 +223,7 @@ func (l *login) again(now time.Time) bool {
 		l.p.timerAt(now.Add(retryAfter))
 		return true
 	}
-	if l.moved || l.be.Redispatch(now, &l.place) != nil {
+	if l.moved || l.be.Redispatch(now, &l.place, l.ask) != nil {
 		return false
 	}
 	l.moved, l.retries = true, 0
@@ -241,7 +241,7 @@ func (l *login) expired(now time.Time) {
 		l.placeUser(now)
 		return
 	}
-	if l.place.Server.Away() && !l.moved && l.be.Redispatch(now, &l.place) == nil {
+	if l.place.Server.Away() && !l.moved && l.be.Redispatch(now, &l.place, l.ask) == nil {
 		l.moved, l.retries = true, 0
 	}
 	l.try()
@@ -272,7 +272,7 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 	p, c := l.p, l.p.c
 	// That the user is being moved is asked when his session counts already:
 	// so either the move finds the session or the session finds the move.
-	if l.place.Server.Away() || l.readdressed() || l.place.Begin(now) != nil || p.c.fe.e.isHeld(l.be.Table(), l.key) {
+	if l.place.Server.Away() || l.readdressed() || l.place.Begin(now) != nil || p.c.fe.e.isHeld(l.be.Table(), l.ask.Key) {
 		// Moved, or the server went away, between the choice and the login:
 		// this is not home any more. The next attempt asks again.
 		r.Conn.Close()
