@@ -134,6 +134,9 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 		hint, _ := didYouMean(name, names)
 		r.fault(keyPath(path, "stick_table"), "no stick table %q%s", name, hint)
 	}
+	if t := c.StickTable(b.Balancer.StickTable); t != nil && t.Key == "src" {
+		r.fault(keyPath(path, "stick_table"), "%q is keyed by the client's address: a user would have a home for each; name one with key = \"user\" or \"domain\"", t.Name)
+	}
 	if len(b.Servers) == 0 {
 		r.fault(keyPath(path, "server"), "no server: write at least one [%s.server.NAME] with an addr", path)
 	}

@@ -43,9 +43,11 @@ var rules = map[string]rule{
 	"peers.on_minority":  oneOf("freeze", "serve"),
 	"peers.move_timeout": lasting(time.Second, 5*time.Minute),
 
-	"stick_table.*.key":    oneOf("user", "domain"),
-	"stick_table.*.size":   within(1, 100_000_000),
-	"stick_table.*.expire": lasting(time.Second, 365*day),
+	"stick_table.*.key":         oneOf("user", "domain", "src"),
+	"stick_table.*.ipv4_prefix": within(1, 32),
+	"stick_table.*.ipv6_prefix": within(1, 128),
+	"stick_table.*.size":        within(1, 100_000_000),
+	"stick_table.*.expire":      lasting(time.Second, 365*day),
 
 	"frontend.*.mode":           oneOf("imap"),
 	"frontend.*.tls":            oneOf("none", "starttls", "implicit"),

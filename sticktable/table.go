@@ -44,10 +44,12 @@ var (
 // it, and calls nothing of others meanwhile.
 type Table struct {
 	// Immutable after New.
-	name string
-	key  string
-	self string
-	seed maphash.Seed
+	name    string
+	key     string
+	self    string
+	prefix4 int // bits of an address that tell sources apart
+	prefix6 int
+	seed    maphash.Seed
 
 	// Replaced by Load, which runs alone.
 	servers *names
@@ -79,6 +81,8 @@ type Table struct {
 // stamps this table makes, and the peer's sessions are counted under it.
 func New(name string, cfg Config, self string) *Table {
 	t := &Table{name: name, key: cfg.Key, self: self, seed: maphash.MakeSeed()}
+	t.prefix4 = prefixBits(cfg.IPv4Prefix, 32, defaultIPv4Prefix)
+	t.prefix6 = prefixBits(cfg.IPv6Prefix, 128, defaultIPv6Prefix)
 	t.servers, t.peers = newNames(), newNames(self)
 	t.SetLimits(cfg)
 	for i := range t.shards {
@@ -89,7 +93,8 @@ func New(name string, cfg Config, self string) *Table {
 }
 
 // SetLimits takes size and expiry from cfg; a table that is too big for them
-// shrinks with the next sweeps. The kind of key stays as it was made.
+// shrinks with the next sweeps. The kind of key and the prefixes stay as they
+// were made.
 func (t *Table) SetLimits(cfg Config) {
 	t.size.Store(int64(cfg.Size))
 	t.expire.Store(cfg.Expire.Milliseconds())

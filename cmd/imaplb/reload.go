@@ -85,6 +85,9 @@ func restartOnly(old, cfg *conf.Config) (list []string) {
 		if o != nil && o.Key != t.Key {
 			list = append(list, "stick_table."+t.Name+".key")
 		}
+		if o != nil && (o.IPv4Prefix != t.IPv4Prefix || o.IPv6Prefix != t.IPv6Prefix) {
+			list = append(list, "stick_table."+t.Name+".ipv4_prefix and ipv6_prefix")
+		}
 		if cfg.Peers.Bind != "" && t.Peers && (o == nil || !o.Peers) {
 			list = append(list, "stick_table."+t.Name+".peers")
 		}
