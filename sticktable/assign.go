@@ -93,7 +93,7 @@ func (s *shard) unused(id uint32, is Stamp) bool {
 		return false
 	}
 	r := s.at(id)
-	return r.stamp == is.Time && r.writer == is.Peer && r.version == 0 && r.slots == 0
+	return r.stamp == is.Time && r.writer == is.Peer && r.version == 0 && r.slots == 0 && s.counters.head(id) == 0
 }
 
 // Delete removes the entry of key. One with live sessions stays: ok is false
@@ -104,7 +104,7 @@ func (t *Table) Delete(key string) (ok, inUse bool) {
 	switch {
 	case id == 0:
 		return false, false
-	case sh.count(sh.at(id)) > 0:
+	case sh.inUse(id):
 		return false, true
 	}
 	t.drop(sh, id)

@@ -61,6 +61,9 @@ func (t *Table) Save(now time.Time, w io.Writer) error {
 // and reports whether there are higher ones. An entry in use counts as used now.
 func (t *Table) assignments(sh *shard, from uint32, now time.Time, dst []Update) (_ []Update, more bool) {
 	more = t.living(sh, from, now, func(sh *shard, id uint32) {
+		if sh.at(id).stamp == 0 {
+			return // it has counters alone
+		}
 		u := t.assignment(sh.at(id))
 		if !sh.linked(id) {
 			u.LastUsed = now.UnixMilli()

@@ -158,7 +158,7 @@ func (t *Table) cleanRecord(sh *shard, id uint32, now time.Time) {
 		t.setOwn(sh, r, r.sessions, t.clock.next(now))
 		t.note(sh, id)
 	}
-	if !sh.linked(id) && sh.count(r) == 0 {
+	if !sh.linked(id) && !sh.inUse(id) {
 		sh.touch(id, max(r.lastUsed, now.UnixMilli()))
 	}
 }

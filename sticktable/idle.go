@@ -18,13 +18,13 @@ const (
 // more than sortAtMost, a record may stand late: it is found expired in time,
 // only its memory waits for those before it.
 
-// touch sets lastUsed and puts the record where its sessions say: out of the
-// idle list while it has some, else at its tail.
+// touch sets lastUsed and puts the record where its sessions and connections
+// say: out of the idle list while it has some, else at its tail.
 func (s *shard) touch(id uint32, lastUsed int64) {
 	r := s.at(id)
 	r.lastUsed = lastUsed
 	s.unlink(id)
-	if s.count(r) == 0 {
+	if !s.inUse(id) {
 		s.link(id)
 	}
 }

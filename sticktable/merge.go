@@ -165,7 +165,7 @@ func (t *Table) take(now time.Time, u *told) (m Merged) {
 		}
 	}
 	// Repetition must not keep an entry from the head of the idle list.
-	if idle := sh.count(r) == 0; u.lastUsed > r.lastUsed || idle != sh.linked(id) {
+	if idle := !sh.inUse(id); u.lastUsed > r.lastUsed || idle != sh.linked(id) {
 		sh.touch(id, max(r.lastUsed, u.lastUsed))
 	}
 	return m

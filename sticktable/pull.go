@@ -96,7 +96,7 @@ func (t *Table) part(w *blobWriter, sh *shard, mask uint16, from uint32, limit i
 			return id
 		}
 		r := sh.at(id)
-		if r.key != "" && (mask == 1<<numBuckets-1 || mask>>bucketOf(keyHash(r.key))&1 != 0) {
+		if r.stamp != 0 && (mask == 1<<numBuckets-1 || mask>>bucketOf(keyHash(r.key))&1 != 0) {
 			w.entry(sh, r, true)
 		}
 	}

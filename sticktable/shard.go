@@ -62,6 +62,7 @@ type shard struct {
 	freeSlot uint32
 	head     uint32 // idle list: longest unused
 	tail     uint32
+	counters *counters           // nil if the table stores none
 	digests  *[numBuckets]uint64 // nil if the table is not replicated
 	grown    bool                // the journal got a change: unlock tells the watchers
 }
@@ -126,6 +127,7 @@ func (s *shard) remove(id, hash uint32) {
 		sl := &s.slots[r.slots]
 		r.slots, sl.next, s.freeSlot = sl.next, s.freeSlot, r.slots
 	}
+	s.counters.drop(id)
 	s.unplace(id, hash)
 	s.live--
 	*r = record{next: s.free}
@@ -175,6 +177,11 @@ func (s *shard) count(r *record) int {
 		n += int(s.slots[i].count)
 	}
 	return n
+}
+
+// inUse reports whether a record has sessions, or connections that are counted.
+func (s *shard) inUse(id uint32) bool {
+	return s.count(s.at(id)) > 0 || s.counters.cur(id) > 0
 }
 
 // slot returns the slot of another peer, made if need be, nil if the record

@@ -49,6 +49,7 @@ type Table struct {
 	self    string
 	prefix4 int // bits of an address that tell sources apart
 	prefix6 int
+	layout  *layout // of the counters; nil if it stores none
 	seed    maphash.Seed
 
 	// Replaced by Load, which runs alone.
@@ -83,10 +84,16 @@ func New(name string, cfg Config, self string) *Table {
 	t := &Table{name: name, key: cfg.Key, self: self, seed: maphash.MakeSeed()}
 	t.prefix4 = prefixBits(cfg.IPv4Prefix, 32, defaultIPv4Prefix)
 	t.prefix6 = prefixBits(cfg.IPv6Prefix, 128, defaultIPv6Prefix)
+	if store, err := ParseStore(cfg.Store); err == nil { // who made cfg has checked it
+		t.layout = newLayout(store)
+	}
 	t.servers, t.peers = newNames(), newNames(self)
 	t.SetLimits(cfg)
 	for i := range t.shards {
 		t.shards[i].number = uint8(i)
+		if t.layout != nil {
+			t.shards[i].counters = &counters{layout: t.layout}
+		}
 		t.shards[i].publish()
 	}
 	return t

@@ -1,0 +1,86 @@
+package sticktable
+
+import "time"
+
+// Counts is what Count adds. What the table does not store is left out.
+type Counts struct {
+	Conns     int   // connections begun
+	Cur       int   // connections now: 1 more or 1 less
+	Sess      int   // logins accepted
+	AuthFails int   // wrong passwords
+	In, Out   int64 // bytes from and to the client
+	Known     bool  // only if there is an entry
+}
+
+// Count adds to the counters of key, and sets sum to what they are then. A key
+// that had connections keeps its entry as long as it has some. False: the table
+// stores no counters, has no room, or no entry if that was asked for. Nothing
+// was counted then, and no connection may be taken back. What is counted is
+// neither told to the peers nor saved.
+func (t *Table) Count(now time.Time, key string, c *Counts, sum *Values) bool {
+	*sum = Values{}
+	if t.layout == nil || !validKey(key) {
+		return false
+	}
+	over := int64(anyCost)
+	if c.Known {
+		over = findOnly
+	}
+	sh, id := t.open(key, over)
+	defer t.unlock(sh)
+	if id == 0 || c.Known && t.dead(sh, id, now) {
+		return false
+	}
+	if t.dead(sh, id, now) {
+		t.drop(sh, id) // it has expired: it begins anew, in the same room
+		t.used.Add(1)
+		id = sh.insert(t.indexHash(key), key)
+	}
+	w := sh.counters.own(id)
+	t.add(w, now.UnixMilli(), c)
+	w[slotVersion] = t.clock.next(now)
+	sh.touch(id, now.UnixMilli())
+	sh.counters.read(id, now, sum)
+	return true
+}
+
+// add adds to a slot.
+func (t *Table) add(w []uint64, now int64, c *Counts) {
+	w[slotCur] = uint64(max(int64(w[slotCur])+int64(c.Cur), 0))
+	for _, x := range [...]struct {
+		n         int64
+		cnt, rate Data
+	}{
+		{int64(c.Conns), ConnCnt, ConnRate}, {int64(c.Sess), SessCnt, SessRate}, {int64(c.AuthFails), AuthFailCnt, AuthFailRate},
+		{c.In, BytesInCnt, NumData}, {c.Out, BytesOutCnt, NumData},
+	} {
+		if at := t.layout.at[x.cnt]; at != 0 {
+			w[at] += uint64(x.n)
+		}
+		if x.rate == NumData || x.n == 0 {
+			continue
+		}
+		if at := t.layout.at[x.rate]; at != 0 {
+			addRate(w[at:at+2], t.layout.period[x.rate], now, x.n)
+		}
+	}
+}
+
+// Values are the counters of key; false if there is no entry or no counters.
+func (t *Table) Values(now time.Time, key string) (v Values, ok bool) {
+	sh, id := t.open(key, findOnly)
+	defer sh.mu.Unlock() // nothing was changed
+	if id == 0 || sh.counters == nil || t.dead(sh, id, now) {
+		return v, false
+	}
+	sh.counters.read(id, now, &v)
+	return v, true
+}
+
+// Stored says which counters the table has.
+func (t *Table) Stored() Store {
+	if t.layout == nil {
+		return Store{}
+	}
+	return t.layout.Store
+}
