@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"imaplb/auth"
 	"imaplb/sticktable"
 )
 
@@ -26,7 +27,7 @@ func showUsers(c *client, args []string) message {
 			return e.Server == t.row.Name && r.backend(e.Server) == t.backend.Name
 		}
 	case len(args) == 1 && strings.ContainsAny(args[0], "*?"):
-		keep = func(e *sticktable.Entry, _ *residence) bool { return matches(args[0], e.Key) }
+		keep = func(e *sticktable.Entry, _ *residence) bool { return auth.Match(args[0], e.Key) }
 	case len(args) == 1:
 		c.showUser(args[0])
 		return message{}
@@ -101,25 +102,3 @@ func appendUser(dst []byte, e *sticktable.Entry, backend string, now time.Time) 
 }
 
 func seconds(d time.Duration) int64 { return int64(max(d, 0) / time.Second) }
-
-// matches reports whether s is what a mask with * and ? stands for.
-func matches(mask, s string) bool {
-	star, from := -1, 0 // the last * and where in s it began to match
-	m, i := 0, 0
-	for i < len(s) {
-		switch {
-		case m < len(mask) && mask[m] == '*':
-			star, from = m, i
-			m++
-		case m < len(mask) && (mask[m] == '?' || mask[m] == s[i]):
-			m++
-			i++
-		case star >= 0:
-			from++
-			m, i = star+1, from
-		default:
-			return false
-		}
-	}
-	return strings.Trim(mask[m:], "*") == ""
-}

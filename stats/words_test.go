@@ -83,21 +83,6 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-func TestMasks(t *testing.T) {
-	tests := []struct {
-		mask, text string
-		want       bool
-	}{
-		{"*", "", true}, {"*", "anything", true}, {"?", "", false}, {"?", "a", true}, {"a*b*c", "aXbYbZc", true}, {"a*b*c", "aXbYbZ", false},
-		{"*@example.org", "x@example.org", true}, {"*@example.org", "x@example.org.net", false}, {"**", "x", true}, {"a?c", "abc", true}, {"abc", "abcd", false},
-	}
-	for _, tt := range tests {
-		if matches(tt.mask, tt.text) != tt.want {
-			t.Errorf("matches(%q, %q) is %v", tt.mask, tt.text, !tt.want)
-		}
-	}
-}
-
 func TestAge(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 29 * time.Minute: "29m", 62 * time.Minute: "1h2m", 3601 * time.Second: "1h",

@@ -12,7 +12,7 @@ import (
 // that none slips in undrawn.
 var layers = [][]string{
 	{"wire"},
-	{"imap", "sticktable", "auth", "loop", "peers"},
+	{"imap", "sticktable", "auth", "loop", "peers", "proxyproto"},
 	{"health", "balancer", "cluster", "session", "upstream", "relay"},
 	{"frontend"},
 	{"stats"},
@@ -31,6 +31,7 @@ var owners = map[string][]string{
 	"github.com/emersion/go-imap/v2":    {"cmd/imaplb"}, // the servers of the demo
 	"github.com/emersion/go-sasl":       {"cmd/imaplb"},
 	"golang.org/x/sys":                  {"loop", "conf", "cmd/imaplb"},
+	"github.com/pires/go-proxyproto":    {"proxyproto"},
 	"github.com/rogpeppe/go-internal":   {},
 }
 

@@ -1,0 +1,134 @@
+package proxyproto
+
+import (
+	"bytes"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+// headers are headers as HAProxy writes them, with what they say.
+var headers = []struct {
+	name, text string
+	want       Header
+}{
+	{"v1 of IPv4", "PROXY TCP4 192.0.2.1 192.0.2.9 56324 993\r\n", Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993")}},
+	{"v1 of IPv6", "PROXY TCP6 2001:db8::1 2001:db8::9 56324 993\r\n", Header{Source: ap("[2001:db8::1]:56324"), Dest: ap("[2001:db8::9]:993")}},
+	{"v1 of a check", "PROXY UNKNOWN\r\n", Header{Local: true}},
+	{"v1 unknown with more", "PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", Header{Local: true}},
+	{"v2 of IPv4", sigV2 + "\x21\x11\x00\x0c" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1", Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993")}},
+	{"v2 of a check", sigV2 + "\x20\x00\x00\x00", Header{Local: true}},
+	{"v2 local with addresses", sigV2 + "\x20\x11\x00\x0c" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1", Header{Local: true}},
+	{"v2 of nobody", sigV2 + "\x21\x00\x00\x00", Header{Local: true}},
+	{"v2 with TLS", sigV2 + "\x21\x11\x00\x30" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" +
+		"\x02\x00\x0bexample.org" + "\x20\x00\x0f\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3" + "\x04\x00\x01\x00",
+		Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), TLS: true, TLSVersion: "TLSv1.3", ServerName: "example.org"}},
+}
+
+func TestParse(t *testing.T) {
+	for _, h := range headers {
+		got, err := Parse([]byte(h.text))
+		if err != nil || !reflect.DeepEqual(got, h.want) {
+			t.Errorf("%s: %+v, %v, want %+v", h.name, got, err, h.want)
+		}
+	}
+}
+
+// A header is known to be whole at its last byte, whatever follows.
+func TestSizeAtEverySplit(t *testing.T) {
+	for _, h := range headers {
+		for n := range len(h.text) {
+			if size, err := Size([]byte(h.text[:n])); size != 0 || err != nil {
+				t.Errorf("%s: %d bytes of it are %d, %v, want more to be wanted", h.name, n, size, err)
+			}
+		}
+		for _, behind := range []string{"", "a1 NOOP\r\n", "\x16\x03\x01"} {
+			if size, err := Size([]byte(h.text + behind)); size != len(h.text) || err != nil {
+				t.Errorf("%s: %d, %v, want %d", h.name, size, err, len(h.text))
+			}
+		}
+	}
+}
+
+func TestNoHeader(t *testing.T) {
+	for _, s := range []string{
+		"a1 NOOP\r\n", "PROX\r\n", "PROXY\r\n", "\x16\x03\x01", "\r\n\r\n\x01", "PROXY TCP4 " + strings.Repeat("1", maxV1),
+		sigV2 + "\x21\x11\xff\xff",
+	} {
+		if n, err := Size([]byte(s)); err == nil {
+			t.Errorf("Size(%q) = %d, want ErrNone", s, n)
+		}
+	}
+	for _, s := range []string{
+		"", "PROXY TCP4 192.0.2.1\r\n", "PROXY TCP4 ::1 ::2 1 2\r\n", "PROXY TCP4 192.0.2.1 192.0.2.9 x 993\r\n", "PROXY TCP5 a b 1 2\r\n", "PROXY UNKNOWN\n",
+		"PROXY UNKNOWN\r\nmore", sigV2 + "\x21\x11\x00\x04abcd", sigV2 + "\x31\x11\x00\x00", sigV2 + "\x21\x11\x00\x0e" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1\x02\x09",
+	} {
+		if h, err := Parse([]byte(s)); err == nil {
+			t.Errorf("Parse(%q) = %+v, want an error", s, h)
+		}
+	}
+}
+
+func TestAppendAndParse(t *testing.T) {
+	v4 := Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993")}
+	v6 := Header{Source: ap("[2001:db8::1]:1"), Dest: ap("[2001:db8::9]:65535")}
+	all := v4
+	all.TLS, all.TLSVersion, all.ServerName, all.ALPN, all.ClientCN = true, "TLSv1.3", "example.org", "imap", "alice"
+	for version, list := range map[string][]Header{"v1": {v4, v6, {Local: true}}, "v2": {v4, v6, all, {Local: true}}} {
+		for _, h := range list {
+			b := Append([]byte("x"), version, &h)
+			if got, err := Parse(b[1:]); err != nil || !reflect.DeepEqual(got, h) {
+				t.Errorf("%s: %q is %+v, %v, want %+v", version, b, got, err, h)
+			}
+		}
+	}
+	if b := Append(nil, "", &v4); len(b) > 0 {
+		t.Errorf("without a version it wrote %q", b)
+	}
+	mixed := Header{Source: ap("192.0.2.1:5"), Dest: ap("[2001:db8::9]:993")}
+	for _, version := range []string{"v1", "v2"} {
+		b := Append(nil, version, &mixed)
+		if n, err := Size(b); err != nil || n != len(b) {
+			t.Errorf("%s of mixed families: %q is %d, %v", version, b, n, err)
+		}
+	}
+}
+
+func TestAppendLocal(t *testing.T) {
+	for version, want := range map[string]string{"": "", "v1": "PROXY UNKNOWN\r\n", "v2": sigV2 + "\x20\x00\x00\x00"} {
+		if got := AppendLocal(nil, version); string(got) != want {
+			t.Errorf("AppendLocal(%q) = %q, want %q", version, got, want)
+		}
+	}
+}
+
+// Whatever comes, a size is within bounds and no byte behind the header counts.
+func FuzzParse(f *testing.F) {
+	for _, h := range headers {
+		f.Add([]byte(h.text))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := Size(b)
+		if n < 0 || n > len(b) || n > firstV2+maxV2 || err != nil && n != 0 {
+			t.Fatalf("Size = %d, %v of %d bytes", n, err, len(b))
+		}
+		if n == 0 {
+			return
+		}
+		h, err := Parse(b[:n])
+		if err != nil {
+			return
+		}
+		if more, err := Size(append(bytes.Clone(b[:n]), "more"...)); more != n || err != nil {
+			t.Fatalf("with more behind it Size = %d, %v, want %d", more, err, n)
+		}
+		for _, s := range []string{h.ServerName, h.ALPN, h.TLSVersion, h.ClientCN} {
+			if strings.ContainsAny(s, "\r\n\x00") || len(s) > maxText {
+				t.Fatalf("a name of %q", s)
+			}
+		}
+	})
+}
