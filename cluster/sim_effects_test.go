@@ -146,8 +146,8 @@ func (p *simProc) revote(s *balancer.Server, maint bool) {
 	if maint {
 		p.cluster.Abstain(p.now(), simBackend, s.Name)
 		s.SetVerdict(p.now(), balancer.NoVerdict)
-	} else if v := p.cluster.Votes(simBackend, s.Name); v.Told {
-		p.Health(simBackend, s.Name, v.Up)
+	} else {
+		p.cluster.Renew(simBackend, s.Name, cluster.RenewHealth)
 	}
 }
 
@@ -171,15 +171,7 @@ func (p *simProc) check(server string) {
 // applyOrders makes what was ordered before the start hold.
 func (p *simProc) applyOrders() {
 	for _, s := range p.backend.Servers() {
-		if state, ok := p.cluster.Admin(simBackend, s.Name); ok {
-			p.Admin(simBackend, s.Name, state)
-		}
-		if weight, ok := p.cluster.Weight(simBackend, s.Name); ok {
-			p.Weight(simBackend, s.Name, weight)
-		}
-		if v := p.cluster.Votes(simBackend, s.Name); v.Told {
-			p.Health(simBackend, s.Name, v.Up)
-		}
+		p.cluster.Renew(simBackend, s.Name, cluster.RenewAdmin|cluster.RenewWeight|cluster.RenewHealth)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"imaplb/balancer"
+	"imaplb/cluster"
 	"imaplb/health"
 	"imaplb/relay"
 )
@@ -147,9 +148,7 @@ func (n *node) revote(s *balancer.Server, maint bool) {
 		n.cluster.Abstain(time.Now(), s.Backend.Name, s.Name)
 		s.SetVerdict(time.Now(), balancer.NoVerdict)
 	default:
-		if v := n.cluster.Votes(s.Backend.Name, s.Name); v.Told {
-			n.Health(s.Backend.Name, s.Name, v.Up)
-		}
+		n.cluster.Renew(s.Backend.Name, s.Name, cluster.RenewHealth)
 	}
 }
 

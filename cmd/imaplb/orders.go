@@ -137,15 +137,10 @@ func (n *node) applyOrders(b *backend) {
 		return
 	}
 	for _, s := range b.Servers() {
-		// A state that was set at run time stays, also one for this peer alone.
-		if state, ok := n.cluster.Admin(b.Name, s.Name); ok && s.State().FromFile {
-			n.Admin(b.Name, s.Name, state)
+		what := cluster.RenewWeight | cluster.RenewHealth
+		if s.State().FromFile { // a state that was set at run time stays, also one for this peer alone
+			what |= cluster.RenewAdmin
 		}
-		if weight, ok := n.cluster.Weight(b.Name, s.Name); ok {
-			n.Weight(b.Name, s.Name, weight)
-		}
-		if v := n.cluster.Votes(b.Name, s.Name); v.Told {
-			n.Health(b.Name, s.Name, v.Up)
-		}
+		n.cluster.Renew(b.Name, s.Name, what)
 	}
 }
