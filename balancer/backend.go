@@ -1,6 +1,6 @@
 // Package balancer chooses a server for each user: the one the stick table
-// names while it may be used, else one chosen by weighted rendezvous hash or
-// round robin. It keeps the states, weights and counters of the servers.
+// names while it may be used, else one chosen by an algorithm, of which each
+// has a file. It keeps the states, weights and counters of the servers.
 //
 // It opens no connection and runs no check; it reads no clock and starts no
 // goroutine. What closes the sessions of a server that goes down or into
@@ -57,6 +57,8 @@ type Backend struct {
 	pool  atomic.Pointer[pool]
 	state atomic.Pointer[period]
 	robin roundRobin
+	turn  atomic.Uint64 // of leastconn
+	panic atomic.Bool
 
 	mu     sync.Mutex // guards the replacing of pool, of state and of the servers' states
 	nextID int
@@ -70,6 +72,7 @@ type pool struct {
 	table    *sticktable.Table
 	onChange func(Change)
 	frozen   func() bool
+	backups  bool // some server is one
 }
 
 // NewBackend returns a backend whose servers are up since now and in the state
@@ -108,11 +111,12 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 		}
 		before := s.State()
 		s.configure(now, spec.Config)
-		if before.Admin != s.State().Admin {
+		if after := s.State(); before.Effective() != after.Effective() || before.Admin != after.Admin {
 			changes = append(changes, Change{Time: now, Server: s, Kind: SetAdmin, Old: before})
 		}
 		p.servers = append(p.servers, s)
 		p.byName[spec.Name] = s
+		p.backups = p.backups || spec.Config.Backup
 	}
 	b.pool.Store(p)
 	for _, s := range old.servers {
@@ -121,6 +125,9 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 		}
 	}
 	b.refreshLocked(now)
+	if c := b.refreshPanicLocked(now); c.Kind != 0 {
+		changes = append(changes, c)
+	}
 	return removed, changes
 }
 
@@ -145,24 +152,38 @@ func (b *Backend) Servers() []*Server { return b.pool.Load().servers }
 // Server returns the server of that name, nil if there is none.
 func (b *Backend) Server(name string) *Server { return b.pool.Load().byName[name] }
 
-// Active is the number of servers that take new users.
-func (b *Backend) Active() (n int) {
-	for _, s := range b.Servers() {
-		if s.takesNew() {
-			n++
-		}
-	}
-	return n
+// Active is the number of servers that take new users, backup servers
+// included.
+func (b *Backend) Active() int {
+	active, backup := b.Usable()
+	return active + backup
 }
 
-// Weight is the sum of the weights of the servers that take new users.
-func (b *Backend) Weight() (sum int) {
+// Usable counts the servers that take new users, and the backup servers that
+// would.
+func (b *Backend) Usable() (active, backup int) {
 	for _, s := range b.Servers() {
-		if s.takesNew() {
-			sum += s.Weight()
+		switch {
+		case !s.takesNew():
+		case s.Backup():
+			backup++
+		default:
+			active++
 		}
 	}
-	return sum
+	return active, backup
+}
+
+// Weights are the sums of the effective weights and of the weights set, of the
+// servers that take new users.
+func (b *Backend) Weights(now time.Time) (effective, set int) {
+	for _, s := range b.Servers() {
+		if s.takesNew() {
+			effective += s.EffectiveWeight(now)
+			set += s.Weight()
+		}
+	}
+	return effective, set
 }
 
 // Up reports whether some server is up and not in maintenance, since when that

@@ -114,8 +114,8 @@ func TestReload(t *testing.T) {
 		t.Errorf("s4 has ID %d, want a new one, 4", s4.ID)
 	}
 	wantLog(t, &log, "s2 drain active=1")
-	if b.Active() != 1 || b.Weight() != 100 {
-		t.Errorf("active %d of weight %d, want 1 of 100", b.Active(), b.Weight())
+	if effective, set := b.Weights(start); b.Active() != 1 || effective != 100 || set != 100 {
+		t.Errorf("active %d of weight %d, %d, want 1 of 100", b.Active(), effective, set)
 	}
 }
 

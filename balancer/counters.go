@@ -22,6 +22,7 @@ type Counters struct {
 	Lbtot    atomic.Int64 // times chosen by the algorithm
 	Chkfail  atomic.Int64
 	Chkdown  atomic.Int64
+	Hanafail atomic.Int64 // failures of users' logins that an Observer counted
 	Connect  atomic.Int64 // connects tried
 	Lastsess atomic.Int64 // Unix seconds of the last session; 0 is never
 

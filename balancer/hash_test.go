@@ -14,7 +14,7 @@ const users = 100_000
 func homes(b *Backend) []string {
 	out := make([]string, users)
 	for i := range out {
-		out[i] = pickHash(b.Servers(), fmt.Sprintf("user%d@example.org", i), nil).Name
+		out[i] = b.Choose(start, Ask{Key: fmt.Sprintf("user%d@example.org", i)}, nil).Name
 	}
 	return out
 }
@@ -93,44 +93,13 @@ func TestHashDoesNotDependOnTheOrder(t *testing.T) {
 func TestHashIsPinned(t *testing.T) {
 	b := NewBackend(start, "mail", 3, setup(10, "hash", nil))
 	for key, want := range pinned {
-		if got := pickHash(b.Servers(), key, nil).Name; got != want {
+		if got := b.Choose(start, Ask{Key: key}, nil).Name; got != want {
 			t.Errorf("%q is on %s, want %s", key, got, want)
 		}
 	}
 }
 
 var pinned = map[string]string{"alice": "s8", "bob": "s1", "carol@example.org": "s7", "": "s1"}
-
-func TestRoundRobinFollowsWeights(t *testing.T) {
-	s := setup(3, "roundrobin", nil)
-	for i, w := range []int{5, 1, 1} {
-		s.Servers[i].Config.Weight = w
-	}
-	b := NewBackend(start, "mail", 3, s)
-	var got string
-	for range 14 {
-		p, err := b.Place(start, Ask{Key: "any"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got += p.Server.Name[1:]
-	}
-	if want := "11213111121311"; got != want {
-		t.Fatalf("turns %s, want %s", got, want)
-	}
-}
-
-func BenchmarkHash(b *testing.B) {
-	for _, n := range []int{10, 100, 1000} {
-		b.Run(fmt.Sprint("servers=", n), func(b *testing.B) {
-			servers := NewBackend(start, "mail", 3, setup(n, "hash", nil)).Servers()
-			b.ReportAllocs()
-			for b.Loop() {
-				pickHash(servers, "user0001234@mail.tst", nil)
-			}
-		})
-	}
-}
 
 // BenchmarkSession is all the balancer does in a session's life.
 func BenchmarkSession(b *testing.B) {

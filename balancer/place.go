@@ -60,12 +60,12 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 		}
 		p := Placement{Key: ask.Key, table: pool.table}
 		p.Server = pool.byName[seen.Server]
-		p.Sticky = p.Server != nil && p.Server != except && p.Server.keeps(seen.Sessions > 0)
+		p.Sticky = p.Server != nil && p.Server != except && p.Server.keeps(b.panic.Load(), seen.Sessions > 0)
 		if !p.Sticky && seen.Server != "" && pool.frozen != nil && pool.frozen() {
 			return p, ErrFrozen
 		}
 		if !p.Sticky {
-			p.Server = b.choose(pool, ask, except)
+			p.Server = b.choose(now, pool, ask, except)
 		}
 		if p.Server == nil {
 			return p, pool.why(except)
@@ -84,13 +84,6 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 		p.Server.Scur.Add(-1)
 	}
 	return Placement{}, ErrFull
-}
-
-func (b *Backend) choose(pool *pool, ask *Ask, except *Server) *Server {
-	if pool.cfg.Balance == "roundrobin" {
-		return b.robin.pick(pool.servers, except)
-	}
-	return pickHash(pool.servers, ask.Key, except)
 }
 
 // why tells why there was no server to choose.
@@ -139,7 +132,7 @@ func (b *Backend) Redispatch(now time.Time, p *Placement, ask Ask) error {
 	if p.table != nil {
 		e, ok := p.table.Lookup(now, p.Key)
 		mine := e.Stamp == p.stamp && e.Sessions == 0
-		if ok && e.Server == old.Name && !mine && old.keeps(e.Sessions > 0) {
+		if ok && e.Server == old.Name && !mine && old.keeps(false, e.Sessions > 0) {
 			return ErrHome
 		}
 	}

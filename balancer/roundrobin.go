@@ -9,15 +9,15 @@ type roundRobin struct {
 	mu sync.Mutex // guards Server.current of the backend's servers
 }
 
-func (r *roundRobin) pick(servers []*Server, except *Server) (best *Server) {
+func (r *roundRobin) pick(c *choice) (best *Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sum := int64(0)
-	for _, s := range servers {
-		if s == except || !s.takesNew() || s.full() {
+	for _, s := range c.servers {
+		w := c.share(s)
+		if w == 0 {
 			continue
 		}
-		w := int64(s.weight.Load())
 		s.current += w
 		sum += w
 		if best == nil || s.current > best.current {

@@ -18,16 +18,26 @@ type Server struct {
 
 	Counters
 
-	state   atomic.Pointer[State] // replaced under Backend.mu
-	weight  atomic.Int32
-	initial atomic.Int32
-	maxconn atomic.Int64
+	state    atomic.Pointer[State] // replaced under Backend.mu
+	observer atomic.Pointer[Observer]
+	weight   atomic.Int32
+	initial  atomic.Int32
+	agentPer atomic.Int32 // per cent of the weight
+	base     atomic.Int64 // weight × agentPer, at most 256 × 100
+	maxconn  atomic.Int64
+	warming  atomic.Int64 // Unix ms of the begin of a slow start, 0 is none
+
+	// As the file says.
+	slowstart atomic.Int64 // ms
+	backup    atomic.Bool
+	keepsDown atomic.Bool // on_marked_down is not shutdown-sessions
 
 	current int64 // guarded by Backend.robin.mu
 }
 
 func newServer(now time.Time, b *Backend, name string, id int) *Server {
 	s := &Server{Name: name, ID: id, Backend: b, hash: xxhash.Sum64String(name)}
+	s.agentPer.Store(100)
 	s.state.Store(&State{
 		FromFile: true, Health: Health{Up: true},
 		period: period{running: true, since: now},
@@ -39,25 +49,34 @@ func newServer(now time.Time, b *Backend, name string, id int) *Server {
 func (s *Server) configure(now time.Time, cfg ServerConfig) {
 	s.weight.Store(int32(cfg.Weight))
 	s.initial.Store(int32(cfg.Weight))
+	s.reweigh()
+	s.slowstart.Store(cfg.Slowstart.Milliseconds())
+	s.backup.Store(cfg.Backup)
+	s.keepsDown.Store(cfg.OnMarkedDown == "none")
 	s.maxconn.Store(int64(cfg.Maxconn))
 	state := *s.state.Load()
 	if admin, err := ParseAdmin(cfg.State); err == nil && state.FromFile {
-		s.setAdminLocked(now, &state, admin)
+		state.Admin = admin
+		s.storeLocked(now, &state)
 	}
 }
 
 // State is the state as it is now.
 func (s *Server) State() State { return *s.state.Load() }
 
-// Away reports whether nobody may be on the server: it is down or in
-// maintenance.
-func (s *Server) Away() bool { return !s.state.Load().running() }
+// Away reports whether nobody may be on the server: it is down, and the backend
+// is not in panic, it is in maintenance or it has no address.
+func (s *Server) Away() bool {
+	state := s.state.Load()
+	return !state.running() && !(s.Backend.panic.Load() && state.asIfUp().running())
+}
 
-// Weight is the weight in force, 0 to 256.
-func (s *Server) Weight() int { return int(s.weight.Load()) }
+// Backup reports whether the server is used only when no other is.
+func (s *Server) Backup() bool { return s.backup.Load() }
 
-// InitialWeight is the weight of the configuration.
-func (s *Server) InitialWeight() int { return int(s.initial.Load()) }
+// KeepsSessions reports whether sessions go on when the server goes down, until
+// their user is placed elsewhere.
+func (s *Server) KeepsSessions() bool { return s.keepsDown.Load() }
 
 // Maxconn is the most sessions at once; 0 is no limit.
 func (s *Server) Maxconn() int { return int(s.maxconn.Load()) }
@@ -69,14 +88,21 @@ func (s *Server) Since(now time.Time) (since time.Time, downtime time.Duration) 
 	return p.since, p.downtime(now)
 }
 
+// SetMaxconn changes the most sessions at once, until the next reload; 0 is no
+// limit.
+func (s *Server) SetMaxconn(n int) { s.maxconn.Store(int64(n)) }
+
 // takesNew reports whether users the table does not know may go here.
-func (s *Server) takesNew() bool {
-	return s.weight.Load() > 0 && s.state.Load().access().fresh
+func (s *Server) takesNew() bool { return s.takes(s.Backend.panic.Load()) }
+
+// takes is takesNew, whether the backend is in panic or not.
+func (s *Server) takes(inPanic bool) bool {
+	return s.base.Load() > 0 && s.state.Load().access(inPanic).fresh
 }
 
 // keeps reports whether a user stuck to the server may go on to it.
-func (s *Server) keeps(hasSessions bool) bool {
-	a := s.state.Load().access()
+func (s *Server) keeps(inPanic, hasSessions bool) bool {
+	a := s.state.Load().access(inPanic)
 	return a.idle || hasSessions && a.busy
 }
 
@@ -102,7 +128,7 @@ func (s *Server) SetHealth(now time.Time, h Health) {
 	b := s.Backend
 	b.mu.Lock()
 	old := s.state.Load()
-	if old.Admin == Maint {
+	if old.Effective() == Maint {
 		b.mu.Unlock()
 		return
 	}
@@ -125,43 +151,47 @@ func (s *Server) SetVerdict(now time.Time, v Verdict) {
 	s.settleLocked(now, old, state)
 }
 
-// settleLocked stores a state whose health may be another, and unlocks
+// SetAdmin takes an operator's order, which a reload will not undo.
+func (s *Server) SetAdmin(now time.Time, admin Admin) {
+	s.Backend.mu.Lock()
+	old := s.state.Load()
+	state := *old
+	state.FromFile, state.Admin = false, admin
+	s.settleLocked(now, old, state)
+}
+
+// settleLocked stores a state that may be another in any way, and unlocks
 // Backend.mu before it tells.
 func (s *Server) settleLocked(now time.Time, old *State, state State) {
 	b := s.Backend
 	up, was := state.Up(), old.Up()
-	if !up && was && state.Admin != Maint {
+	admin := state.Effective() != old.Effective() || state.Admin != old.Admin || state.Unresolved != old.Unresolved
+	if !up && was && state.Effective() != Maint {
 		s.Chkdown.Add(1)
 	}
-	s.storeLocked(now, state)
+	s.storeLocked(now, &state)
 	b.refreshLocked(now)
+	panics := b.refreshPanicLocked(now)
 	b.mu.Unlock()
+	if admin {
+		b.tell(Change{Time: now, Server: s, Kind: SetAdmin, Old: *old})
+	}
 	switch {
-	case state.Admin == Maint:
+	case state.Effective() == Maint || old.Effective() == Maint:
 	case up && !was:
 		b.tell(Change{Time: now, Server: s, Kind: WentUp, Old: *old})
 	case !up && was:
 		b.tell(Change{Time: now, Server: s, Kind: WentDown, Old: *old})
 	}
-}
-
-// SetAdmin takes an operator's order, which a reload will not undo.
-func (s *Server) SetAdmin(now time.Time, admin Admin) {
-	b := s.Backend
-	b.mu.Lock()
-	old := s.state.Load()
-	state := *old
-	state.FromFile = false
-	s.setAdminLocked(now, &state, admin)
-	b.refreshLocked(now)
-	b.mu.Unlock()
-	if old.Admin != admin {
-		b.tell(Change{Time: now, Server: s, Kind: SetAdmin, Old: *old})
+	if panics.Kind != 0 {
+		b.tell(panics)
 	}
 }
 
-func (s *Server) setAdminLocked(now time.Time, state *State, admin Admin) {
-	if state.Admin == Maint && admin != Maint {
+// storeLocked replaces the state. Backend.mu is held.
+func (s *Server) storeLocked(now time.Time, state *State) {
+	old := s.state.Load()
+	if old.Effective() == Maint && state.Effective() != Maint {
 		// Nobody has looked meanwhile: up, but down at the first failure.
 		h := Health{Up: true, Rise: state.Health.Rise, Fall: state.Health.Fall, Count: state.Health.Rise}
 		if state.Health.Text != "" {
@@ -169,20 +199,11 @@ func (s *Server) setAdminLocked(now time.Time, state *State, admin Admin) {
 		}
 		state.Health = h
 	}
-	state.Admin = admin
-	s.storeLocked(now, *state)
-}
-
-func (s *Server) storeLocked(now time.Time, state State) {
 	if state.running() != state.period.running {
 		state.period = *state.period.next(now, state.running())
+		if state.period.running {
+			s.warm(now)
+		}
 	}
-	s.state.Store(&state)
-}
-
-// SetWeight changes the share of new users, 0 to 256, until the next reload.
-func (s *Server) SetWeight(now time.Time, weight int) {
-	if int(s.weight.Swap(int32(weight))) != weight {
-		s.Backend.tell(Change{Time: now, Server: s, Kind: SetWeight, Old: s.State()})
-	}
+	s.state.Store(state)
 }

@@ -62,7 +62,8 @@ type Health struct {
 	Duration   time.Duration // of the last check
 	Failed     bool          // the last check failed and the server was not quite down before it
 	Rise, Fall int
-	Count      int // HAProxy's check_health: 0 to Rise+Fall-1, up from Rise
+	Count      int    // HAProxy's check_health: 0 to Rise+Fall-1, up from Rise
+	Caps       string // capabilities the server told a check of kind imap or login; "" is none yet
 }
 
 // State is the state of a server: immutable, replaced as a whole.
@@ -71,6 +72,9 @@ type State struct {
 	FromFile bool // the admin state is the configuration's, not an operator's
 	Health   Health
 	Verdict  Verdict
+	Agent    Agent
+	// Unresolved says that the server's name has no address.
+	Unresolved bool
 
 	period period
 }
@@ -79,19 +83,36 @@ type State struct {
 // above this process's own checks, so that one broken cable moves nobody.
 func (s *State) Up() bool {
 	if s.Verdict == NoVerdict {
-		return s.Health.Up
+		return s.LocalUp()
 	}
 	return s.Verdict == AllUp
 }
 
-// running reports whether sessions can be on the server at all.
-func (s *State) running() bool { return s.Admin != Maint && s.Up() }
+// LocalUp is what this process finds: its checks, and the server's agent.
+func (s *State) LocalUp() bool { return s.Health.Up && !s.Agent.Down }
 
-func (s *State) access() access {
-	if s.Up() {
-		return usable[s.Admin].up
+// Effective is the stricter of the operator's and the agent's admin state.
+func (s *State) Effective() Admin { return max(s.Admin, s.Agent.Admin) }
+
+// running reports whether sessions can be on the server at all.
+func (s *State) running() bool { return s.Effective() != Maint && !s.Unresolved && s.Up() }
+
+// asIfUp is the state with good health.
+func (s *State) asIfUp() *State {
+	up := *s
+	up.Verdict = AllUp
+	return &up
+}
+
+// access says who may go to the server; in panic health counts for nothing.
+func (s *State) access(inPanic bool) access {
+	switch {
+	case s.Unresolved:
+		return access{}
+	case inPanic || s.Up():
+		return usable[s.Effective()].up
 	}
-	return usable[s.Admin].down
+	return usable[s.Effective()].down
 }
 
 // Text is the state as HAProxy's status column words it.
@@ -99,6 +120,12 @@ func (s *State) Text() string {
 	switch {
 	case s.Admin == Maint:
 		return "MAINT"
+	case s.Agent.Admin == Maint:
+		return "MAINT (agent)"
+	case s.Unresolved:
+		return "MAINT (resolution)"
+	case !s.Up() && s.Agent.Down && s.Health.Up:
+		return "DOWN (agent)"
 	case !s.Up() && s.Health.Up:
 		return "DOWN" // by the peers' votes
 	case !s.Up():
@@ -112,6 +139,8 @@ func (s *State) Text() string {
 // upText is the text of a server that is up, of which its checks say health.
 func (s *State) upText(health string) string {
 	switch {
+	case s.Admin < s.Agent.Admin:
+		return "DRAIN (agent)"
 	case s.Admin == Drain && health == "":
 		return "DRAIN"
 	case s.Admin == Drain:
@@ -148,8 +177,10 @@ type Kind uint8
 const (
 	WentUp   Kind = iota + 1 // by its checks, or the peers' verdict
 	WentDown                 // the same
-	SetAdmin                 // admin state, by an operator or a reload
+	SetAdmin                 // admin state, by an operator, a reload or the agent; or the name has an address, or none any more
 	SetWeight
+	PanicBegan // of the backend: health counts for nothing
+	PanicOver  // and for something again: servers that are down are left now
 )
 
 // Change is told to Setup.OnChange.

@@ -137,6 +137,9 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 	if t := c.StickTable(b.Balancer.StickTable); t != nil && t.Key == "src" {
 		r.fault(keyPath(path, "stick_table"), "%q is keyed by the client's address: a user would have a home for each; name one with key = \"user\" or \"domain\"", t.Name)
 	}
+	if f := b.Balancer.BalanceFactor; f > 0 && f <= 100 {
+		r.fault(keyPath(path, "balance_factor"), "%d is out of range: write 0 for no bound, or 101 to 10000", f)
+	}
 	if len(b.Servers) == 0 {
 		r.fault(keyPath(path, "server"), "no server: write at least one [%s.server.NAME] with an addr", path)
 	}

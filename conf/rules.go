@@ -54,7 +54,9 @@ var rules = map[string]rule{
 	"frontend.*.maxconn":        within(0, 50_000_000),
 	"frontend.*.timeout_client": lasting(time.Second, 7*day),
 
-	"backend.*.balance":         oneOf("hash", "roundrobin"),
+	"backend.*.balance":         oneOf("hash", "roundrobin", "leastconn", "random", "first", "source"),
+	"backend.*.balance_factor":  within(0, 10_000),
+	"backend.*.panic_threshold": within(0, 100),
 	"backend.*.retries":         within(0, 10),
 	"backend.*.login":           oneOf("passthrough"),
 	"backend.*.timeout_connect": lasting(10*time.Millisecond, 10*time.Minute),
@@ -69,10 +71,12 @@ var rules = map[string]rule{
 	"backend.*.check.rise":      within(1, 100),
 	"backend.*.check.fall":      within(1, 100),
 
-	"backend.*.server.*.weight":  within(0, 256),
-	"backend.*.server.*.maxconn": within(0, 50_000_000),
-	"backend.*.server.*.state":   oneOf("ready", "drain", "maint"),
-	"backend.*.server.*.tls":     oneOf("none", "starttls", "implicit"),
+	"backend.*.server.*.weight":         within(0, 256),
+	"backend.*.server.*.maxconn":        within(0, 50_000_000),
+	"backend.*.server.*.slowstart":      lasting(0, time.Hour),
+	"backend.*.server.*.on_marked_down": oneOf("shutdown-sessions", "none"),
+	"backend.*.server.*.state":          oneOf("ready", "drain", "maint"),
+	"backend.*.server.*.tls":            oneOf("none", "starttls", "implicit"),
 }
 
 // checkWord reports a string that is none of the words of its place.

@@ -134,7 +134,9 @@ type Row struct {
 	Admin    string // of a server: "ready", "drain", "maint"
 	FromFile bool   // of a server: the admin state is the file's
 
-	Weight, InitialWeight int
+	Weight, InitialWeight int   // Weight is the one set
+	Effective             int   // weight in force: with the agent's word and the slow start
+	Throttle              int   // per cent of a slow start under way, 0 is none
 	Act, Bck              int   // usable servers of a backend; 1/0 flags of a server
 	Scur, Smax, Slim      int64 // Slim 0 is no limit
 	Stot, Bin, Bout       int64
@@ -159,6 +161,7 @@ type Row struct {
 	CheckRise, CheckFall int
 	CheckHealth          int
 	ChkFail, ChkDown     int64
+	Hanafail             int64 // failures of users' logins that checks were told of
 	LastChange, Downtime int64 // seconds
 
 	// Ours: logins by what came of them, and users with an entry.

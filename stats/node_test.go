@@ -199,18 +199,18 @@ func snapshotProxies() []Proxy {
 		{Kind: KindFrontend, Name: "imaps", ID: 2, Mode: "imap", Row: Row{Name: "FRONTEND", Status: "OPEN", Scur: 3, Smax: 12, Slim: 9000, Stot: 150, Bin: 1 << 20, Bout: 1 << 33,
 			Dreq: 2, Ereq: 3, Rate: 4, RateMax: 40, ConnRate: 5, ConnRateMax: 50, ConnTot: 151, Dcon: 1, AuthOK: 118, AuthFail: 2, TLS: 1}},
 		{Kind: KindBackend, Name: "mail", ID: 3, Mode: "imap", Algo: "hash", Table: "users",
-			Row: Row{Name: "BACKEND", Status: "UP", Weight: 100, Act: 1, Scur: 2, Smax: 9, Stot: 118, Bin: 900, Bout: 81000, Lbtot: 118, ChkDown: 1, LastChange: 3261, Lastsess: 30, AuthOK: 118, AuthFail: 2},
+			Row: Row{Name: "BACKEND", Status: "UP", Weight: 100, Effective: 100, Act: 1, Scur: 2, Smax: 9, Stot: 118, Bin: 900, Bout: 81000, Lbtot: 118, ChkDown: 1, LastChange: 3261, Lastsess: 30, AuthOK: 118, AuthFail: 2},
 			Servers: []Row{
-				{Name: "mail1", ID: 1, Status: "UP", Addr: "10.0.0.11:143", Admin: "ready", Weight: 100, InitialWeight: 100, Act: 1, Scur: 2, Smax: 9, Slim: 500, Stot: 118, Lbtot: 118,
+				{Name: "mail1", ID: 1, Status: "UP", Addr: "10.0.0.11:143", Admin: "ready", Weight: 100, Effective: 100, InitialWeight: 100, Act: 1, Scur: 2, Smax: 9, Slim: 500, Stot: 118, Lbtot: 118,
 					Lastsess: 30, Ctime: 1, Ttime: 5000, CheckStatus: "L4OK", CheckDesc: "Layer4 check passed", CheckRise: 2, CheckFall: 3, CheckHealth: 4, LastChange: 3261, Connect: 120},
-				{Name: "mail2", ID: 2, Status: "DOWN 1/2", Addr: "[2001:db8::12]:143", Admin: "ready", Weight: 100, InitialWeight: 100, Act: 1, Lastsess: -1, CheckStatus: "L4CON",
+				{Name: "mail2", ID: 2, Status: "DOWN 1/2", Addr: "[2001:db8::12]:143", Admin: "ready", Weight: 100, Effective: 100, InitialWeight: 100, Act: 1, Lastsess: -1, CheckStatus: "L4CON",
 					CheckDesc: "Layer4 connection problem", LastChk: "Connection refused, \"again\"\n", CheckRise: 2, CheckFall: 3, CheckHealth: 1, ChkFail: 4, ChkDown: 1, LastChange: 17, Downtime: 17},
-				{Name: "mail3", ID: 3, Status: "MAINT", Addr: "10.0.0.13:143", Admin: "maint", FromFile: true, Weight: 1, InitialWeight: 1, Bck: 1, Lastsess: -1, CheckStatus: "INI"},
+				{Name: "mail3", ID: 3, Status: "MAINT", Addr: "10.0.0.13:143", Admin: "maint", FromFile: true, Weight: 1, Effective: 1, InitialWeight: 1, Bck: 1, Lastsess: -1, CheckStatus: "INI"},
 			}},
-		{Kind: KindBackend, Name: "other", ID: 4, Mode: "imap", Algo: "roundrobin", Row: Row{Name: "BACKEND", Status: "UP", Weight: 60, Act: 2, Lastsess: -1},
+		{Kind: KindBackend, Name: "other", ID: 4, Mode: "imap", Algo: "roundrobin", Row: Row{Name: "BACKEND", Status: "UP", Weight: 60, Effective: 60, Act: 2, Lastsess: -1},
 			Servers: []Row{
-				{Name: "o1", ID: 1, Status: "no check", Addr: "unix", Admin: "ready", Weight: 50, InitialWeight: 100, Act: 1, Lastsess: -1},
-				{Name: "o2", ID: 2, Status: "DRAIN", Addr: "10.0.0.14:143", Admin: "drain", Weight: 10, InitialWeight: 10, Act: 1, Lastsess: -1, CheckStatus: "L4OK", CheckRise: 2, CheckFall: 3, CheckHealth: 4},
+				{Name: "o1", ID: 1, Status: "no check", Addr: "unix", Admin: "ready", Weight: 50, Effective: 50, InitialWeight: 100, Act: 1, Lastsess: -1},
+				{Name: "o2", ID: 2, Status: "DRAIN", Addr: "10.0.0.14:143", Admin: "drain", Weight: 10, Effective: 10, InitialWeight: 10, Act: 1, Lastsess: -1, CheckStatus: "L4OK", CheckRise: 2, CheckFall: 3, CheckHealth: 4},
 			}},
 	}
 }

@@ -43,11 +43,11 @@ func (n *node) updateCheckers(p *parts) {
 // checked takes the result of a check: this peer's, and its vote.
 func (n *node) checked(s *balancer.Server, r health.Result) {
 	s.SetHealth(r.Time, healthOf(r))
-	if n.mesh == nil || s.State().Admin == balancer.Maint {
+	if n.mesh == nil || effective(s) == balancer.Maint {
 		return
 	}
 	n.cluster.Vote(r.Time, s.Backend.Name, s.Name, r.Status.Up())
-	if s.State().Admin == balancer.Maint { // put there meanwhile
+	if effective(s) == balancer.Maint { // put there meanwhile
 		n.cluster.Abstain(r.Time, s.Backend.Name, s.Name)
 	}
 }
@@ -88,14 +88,19 @@ func (n *node) updateChecker(key checkKey, b *backend, s *balancer.Server, i, of
 	probe := health.Connect(network, addr, sourceAddr(t))
 	if c := n.checker(key); c != nil {
 		c.Update(b.conf.Check, probe)
-		c.Pause(s.State().Admin == balancer.Maint)
+		c.Pause(effective(s) == balancer.Maint)
 		return
 	}
 	s.SetHealth(time.Now(), healthOf(health.Result{Check: "INI", Status: health.NewStatus(b.conf.Check.Rise, b.conf.Check.Fall)}))
 	c := health.New(b.conf.Check, probe, func(r health.Result) { n.checked(s, r) })
-	c.Pause(s.State().Admin == balancer.Maint)
+	c.Pause(effective(s) == balancer.Maint)
 	c.Start(health.Spread(b.conf.Check.Inter, i, of))
 	n.checkers.Store(key, c)
+}
+
+func effective(s *balancer.Server) balancer.Admin {
+	state := s.State()
+	return state.Effective()
 }
 
 func healthOf(r health.Result) balancer.Health {
@@ -123,19 +128,37 @@ func (n *node) serverChanged(c balancer.Change) {
 	case balancer.WentDown:
 		n.log.Warn("server is DOWN", append(attrs, "check", state.Health.Check, "desc", state.Health.Desc)...)
 	case balancer.SetAdmin:
-		n.log.Info("server admin state changed", append(attrs, "admin", state.Admin.String(), "was", c.Old.Admin.String())...)
-		n.pauseCheck(s, state.Admin == balancer.Maint)
-		n.revote(s, state.Admin == balancer.Maint)
+		now, was := state.Effective(), c.Old.Effective()
+		n.log.Info("server admin state changed", append(attrs, "admin", now.String(), "was", was.String())...)
+		n.pauseCheck(s, now == balancer.Maint)
+		n.revote(s, now == balancer.Maint)
 	case balancer.SetWeight:
 		n.log.Info("server weight changed", attrs...)
-	}
-	if !state.Up() || state.Admin == balancer.Maint {
-		if c.Kind == balancer.WentDown || c.Kind == balancer.SetAdmin && c.Old.Admin != balancer.Maint {
-			n.engine.CloseServer(s, relay.ServerDown, n.parts.Load().conf.Global.ShutdownSpread)
+	case balancer.PanicBegan:
+		n.log.Warn("too few servers are up, health counts for nothing", "be", s.Backend.Name, "active", c.Active)
+	case balancer.PanicOver:
+		n.log.Info("health of servers counts again", "be", s.Backend.Name, "active", c.Active)
+		for _, s := range s.Backend.Servers() {
+			n.closeAway(s, balancer.WentDown)
 		}
+	}
+	if c.Kind != balancer.SetAdmin || c.Old.Effective() != balancer.Maint {
+		n.closeAway(s, c.Kind)
 	}
 	if c.Active == 0 {
 		n.log.Error("backend has no server available", "be", s.Backend.Name)
+	}
+}
+
+// closeAway ends the sessions of a server that nobody may be on any more, after
+// a change of that kind. With on_marked_down = "none" those of one that is down
+// go on until their user is placed elsewhere.
+func (n *node) closeAway(s *balancer.Server, kind balancer.Kind) {
+	if !s.Away() || kind == balancer.WentDown && s.KeepsSessions() {
+		return
+	}
+	if kind == balancer.WentDown || kind == balancer.SetAdmin {
+		n.engine.CloseServer(s, relay.ServerDown, n.parts.Load().conf.Global.ShutdownSpread)
 	}
 }
 

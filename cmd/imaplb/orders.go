@@ -89,7 +89,7 @@ func (n *node) Move(ctx context.Context, o stats.Order, m stats.Move) error {
 		return err
 	case t == nil:
 		return fmt.Errorf("no stick table %q", m.Table)
-	case s.Away() || s.State().Admin != balancer.Ready:
+	case s.Away() || effective(s) != balancer.Ready:
 		state := s.State()
 		return fmt.Errorf("server %s/%s is not usable: %s", m.Backend, m.Server, state.Text())
 	}

@@ -108,8 +108,9 @@ func counted(now time.Time, c *balancer.Counters) stats.Row {
 func backendRow(now time.Time, b *backend) stats.Row {
 	row := counted(now, &b.Counters)
 	row.Name, row.Status = "BACKEND", "UP"
-	row.Weight, row.Act = b.Weight(), b.Active()
+	row.Effective, row.Weight = b.Weights(now)
 	row.InitialWeight = row.Weight
+	row.Act, row.Bck = b.Usable()
 	up, since, down := b.Up(now)
 	if !up {
 		row.Status = "DOWN"
@@ -122,7 +123,14 @@ func serverRow(now time.Time, b *backend, s *balancer.Server) stats.Row {
 	row := counted(now, &s.Counters)
 	state := s.State()
 	row.Name, row.ID, row.Status, row.Admin, row.FromFile = s.Name, s.ID, state.Text(), state.Admin.String(), state.FromFile
-	row.Weight, row.InitialWeight, row.Slim, row.Act = s.Weight(), s.InitialWeight(), int64(s.Maxconn()), 1
+	row.Weight, row.InitialWeight, row.Slim = s.Weight(), s.InitialWeight(), int64(s.Maxconn())
+	row.Effective, row.Hanafail = s.EffectiveWeight(now), s.Hanafail.Load()
+	if t := s.Throttle(now); t < 100 {
+		row.Throttle = t
+	}
+	if row.Act = 1; s.Backup() {
+		row.Act, row.Bck = 0, 1
+	}
 	if t := b.Target(s); t != nil {
 		row.Addr = t.Addr.String()
 	}
