@@ -268,7 +268,7 @@ func TestDocumentedKeys(t *testing.T) {
 		if m := regexp.MustCompile("^## `\\[(.*)\\]`").FindStringSubmatch(line); m != nil {
 			section = m[1]
 		}
-		m := regexp.MustCompile("^\\| `([a-z_]+)` \\| [^|]* \\| ([^|]*) \\|").FindStringSubmatch(line)
+		m := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| [^|]* \\| ([^|]*) \\|").FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
