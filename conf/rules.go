@@ -69,10 +69,11 @@ var rules = map[string]rule{
 	"backend.*.check.rise":      within(1, 100),
 	"backend.*.check.fall":      within(1, 100),
 
-	"backend.*.server.*.weight":  within(0, 256),
-	"backend.*.server.*.maxconn": within(0, 50_000_000),
-	"backend.*.server.*.state":   oneOf("ready", "drain", "maint"),
-	"backend.*.server.*.tls":     oneOf("none", "starttls", "implicit"),
+	"backend.*.server.*.weight":     within(0, 256),
+	"backend.*.server.*.maxconn":    within(0, 50_000_000),
+	"backend.*.server.*.state":      oneOf("ready", "drain", "maint"),
+	"backend.*.server.*.tls":        oneOf("none", "starttls", "implicit"),
+	"backend.*.server.*.send_proxy": oneOf("", "v1", "v2"),
 }
 
 // checkWord reports a string that is none of the words of its place.
