@@ -77,6 +77,7 @@ var rules = map[string]rule{
 	"backend.*.server.*.on_marked_down": oneOf("shutdown-sessions", "none"),
 	"backend.*.server.*.state":          oneOf("ready", "drain", "maint"),
 	"backend.*.server.*.tls":            oneOf("none", "starttls", "implicit"),
+	"backend.*.server.*.send_proxy":     oneOf("", "v1", "v2"),
 }
 
 // checkWord reports a string that is none of the words of its place.

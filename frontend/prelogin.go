@@ -23,6 +23,7 @@ type prelogin struct {
 	timer  loop.Timer
 	login  *login // under way
 	sni    string
+	alpn   string
 	refuse bool // over the limit: only to be told so
 	big    bool // holds one of the engine's maxBig
 
@@ -81,7 +82,7 @@ func (p *prelogin) tlsDone(err error) {
 		return
 	}
 	info := c.cli.TLS()
-	c.tls, c.reuse, p.sni = info.Version, info.Resumed, info.ServerName
+	c.tls, c.reuse, p.sni, p.alpn = info.Version, info.Resumed, info.ServerName, info.ALPN
 	for _, n := range p.counters() {
 		n.TLSNow.Add(1)
 		n.TLSTot.Add(1)

@@ -36,6 +36,7 @@ type dovecot struct {
 	at   place
 	addr string // plain and STARTTLS
 	tls  string // implicit TLS
+	prox string // plain, behind a PROXY header
 
 	mu  sync.Mutex // guards the fields below
 	cmd *exec.Cmd  // nil when stopped
@@ -47,6 +48,7 @@ type settings struct {
 	Listen              string
 	Sessions            int // in one process
 	Port, TLSPort       int
+	ProxyPort           int    // with haproxy = yes
 	Mail, Group         string // owner of the mail
 	Internal, LoginUser string // owners of Dovecot's processes
 	InternalGroup       string
@@ -79,12 +81,12 @@ func (s *suite) newDovecot(dir string, at place) (*dovecot, error) {
 		return nil, err
 	}
 	set.Cert, set.Key = cert.cert, cert.key
-	for _, port := range []*int{&set.Port, &set.TLSPort} {
+	for _, port := range []*int{&set.Port, &set.TLSPort, &set.ProxyPort} {
 		if *port, err = s.freePort(); err != nil {
 			return nil, err
 		}
 	}
-	d := &dovecot{dir: dir, at: at, addr: fmt.Sprintf("%s:%d", set.Listen, set.Port), tls: fmt.Sprintf("%s:%d", set.Listen, set.TLSPort)}
+	d := &dovecot{dir: dir, at: at, addr: fmt.Sprintf("%s:%d", set.Listen, set.Port), tls: fmt.Sprintf("%s:%d", set.Listen, set.TLSPort), prox: fmt.Sprintf("%s:%d", set.Listen, set.ProxyPort)}
 	return d, d.write(set)
 }
 

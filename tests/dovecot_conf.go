@@ -12,6 +12,7 @@ log_path = {{.Dir}}/dovecot.log
 verbose_proctitle = yes
 login_greeting = Dovecot ready.
 login_trusted_networks = 127.0.0.0/8 10.77.0.0/16
+haproxy_trusted_networks = 127.0.0.0/8 10.77.0.0/16
 default_internal_user = {{.Internal}}
 default_internal_group = {{.InternalGroup}}
 default_login_user = {{.LoginUser}}
@@ -59,6 +60,10 @@ service imap-login {
   inet_listener imaps {
     port = {{.TLSPort}}
     ssl = yes
+  }
+  inet_listener proxied {
+    port = {{.ProxyPort}}
+    haproxy = yes
   }
 }
 service imap {

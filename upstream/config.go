@@ -27,6 +27,7 @@ type ServerConfig struct {
 	CAFile     string `toml:"ca_file"`     // PEM file of authorities; "" is the system's
 	ServerName string `toml:"server_name"` // name in the server's certificate; default the host of addr
 	Source     string `toml:"source"`      // local address to connect from; "" is the kernel's choice
+	SendProxy  string `toml:"send_proxy"`  // "", "v1" or "v2": PROXY header in front of each login; default ""
 	Trusted    bool   `toml:"trusted"`     // send ID with x-originating-ip and so on; default true
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"imaplb/imap"
 	"imaplb/loop"
+	"imaplb/proxyproto"
 )
 
 // Result is what came of an Attempt.
@@ -57,7 +58,7 @@ func Start(l *loop.Loop, t *Target, req *Request, slots *loop.Handshakes, done D
 		return a
 	}
 	var h loop.Handler = a
-	if t.tlsMode == "implicit" {
+	if t.tlsMode == "implicit" || t.sendProxy != "" {
 		h = speaksFirst{a}
 	}
 	conn, err := l.Dial(t.Addr, t.source, t.socket, h)
@@ -87,11 +88,20 @@ func (a *Attempt) FD() int {
 	return a.conn.FD()
 }
 
-// speaksFirst is an Attempt whose TLS begins as soon as the connection stands.
+// speaksFirst is an Attempt that speaks as soon as the connection stands: the
+// PROXY header, which comes before everything else, TLS, or both.
 type speaksFirst struct{ *Attempt }
 
-// Connected begins the handshake.
-func (s speaksFirst) Connected(*loop.Conn) { s.startTLS() }
+// Connected sends the header and begins the handshake.
+func (s speaksFirst) Connected(c *loop.Conn) {
+	if v := s.target.sendProxy; v != "" {
+		h := s.x.req.proxyHeader()
+		c.Write(proxyproto.Append(nil, v, &h))
+	}
+	if s.done != nil && s.target.tlsMode == "implicit" { // else the write failed
+		s.startTLS()
+	}
+}
 
 func (a *Attempt) startTLS() {
 	a.conn.StartClientTLS(a.target.tls, a.slots, func(err error) {

@@ -6,6 +6,7 @@ import (
 
 	"imaplb/auth"
 	"imaplb/imap"
+	"imaplb/proxyproto"
 )
 
 // firstTTL is how many proxies a login may pass, as Dovecot counts.
@@ -26,6 +27,8 @@ type Request struct {
 	LocalAddr  netip.AddrPort // where the client connected to
 	ServerName string         // the client's SNI, "" if none
 	TLS        bool           // the client's side is encrypted
+	TLSVersion string         // such as "TLSv1.3", "" if unknown
+	ALPN       string         // agreed on with the client, "" if none
 }
 
 // idPairs is what the server is told of the client: what the client said of
@@ -65,3 +68,11 @@ func (r *Request) ttl() int {
 // looping reports whether the login came through so many proxies that it must
 // be going round.
 func (r *Request) looping() bool { return r.ttl() <= 1 }
+
+// proxyHeader is the PROXY header of the login.
+func (r *Request) proxyHeader() proxyproto.Header {
+	return proxyproto.Header{
+		Source: r.ClientAddr, Dest: r.LocalAddr, TLS: r.TLS, TLSVersion: r.TLSVersion,
+		ServerName: r.ServerName, ALPN: r.ALPN,
+	}
+}

@@ -22,6 +22,7 @@ type Target struct {
 	tlsMode        string
 	tls            *tls.Config
 	trusted        bool
+	sendProxy      string
 	connectTimeout time.Duration
 	loginTimeout   time.Duration
 }
@@ -33,7 +34,7 @@ func NewTarget(ctx context.Context, cfg *Config, sc *ServerConfig, socket *loop.
 		return nil, fmt.Errorf("upstream: addr: %w", err)
 	}
 	t := &Target{
-		Addr: addr, socket: socket, tlsMode: sc.TLS, trusted: sc.Trusted,
+		Addr: addr, socket: socket, tlsMode: sc.TLS, trusted: sc.Trusted, sendProxy: sc.SendProxy,
 		connectTimeout: cfg.TimeoutConnect, loginTimeout: cfg.TimeoutLogin,
 	}
 	if sc.Source != "" {
