@@ -28,6 +28,10 @@ type Options struct {
 	Log         *slog.Logger // nil: no log
 	Incarnation uint64       // start of this process, greater than that of the run before; required
 
+	// Known are the peers that were there when this process ended last. They
+	// count as dead until they are met: see [Group.Members].
+	Known []Known
+
 	// OnPeer hears of events, in order, one at a time. It must not call Close.
 	OnPeer func(Event)
 	// OnMessage takes a message of another peer. It is called by the reader of
@@ -103,6 +107,38 @@ func New(cfg Config, states []State, opts Options) (*Group, error) {
 	return g, err
 }
 
+// remember makes the peers of the last run dead ones. What cannot be one is
+// passed over.
+func (g *Group) remember(list []Known) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range list {
+		if k.Name == "" || len(k.Name) > MaxName || k.Name == g.cfg.Name || g.peers[k.Name] != nil {
+			continue
+		}
+		p := g.peerLocked(k.Name)
+		if p == nil {
+			return
+		}
+		p.state = StateDead
+		if _, err := netip.ParseAddrPort(k.Addr); err == nil {
+			p.addr = k.Addr // it is asked to join, though join may not name it
+		}
+	}
+}
+
+// tellMissing tells of the peers of the last run that the first joins did not
+// find.
+func (g *Group) tellMissing(list []Known) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range list {
+		if p := g.peers[k.Name]; p != nil && p.state == StateDead {
+			g.say(PeerDead, p.name, p.addr, "not met since this process started")
+		}
+	}
+}
+
 func (g *Group) check() error {
 	_, _, err := bindAddr(g.cfg.Bind)
 	switch {
@@ -171,6 +207,7 @@ func (g *Group) Start(ctx context.Context) error {
 	for _, s := range g.states {
 		s.Watch(g.wake)
 	}
+	g.remember(g.opts.Known)
 	g.mu.Lock()
 	g.first, g.aloneAt = len(g.targetsLocked()), time.Now().Add(learnAlone)
 	g.mu.Unlock()
@@ -178,6 +215,7 @@ func (g *Group) Start(ctx context.Context) error {
 	go g.announce() // until Close
 	go g.rejoin()   // until Close
 	g.waitJoined(ctx)
+	g.tellMissing(g.opts.Known)
 	if err := g.checkName(); err != nil {
 		g.Close()
 		return err

@@ -72,14 +72,14 @@ func TestKilledPeerIsDeadAndMayComeBack(t *testing.T) {
 	for _, n := range []*node{a, b} {
 		n.sees(t, PeerDead, "c", 1)
 		t.Logf("%s: dead after %v", n.cfg.Name, time.Since(began))
-		if alive, known := n.Known(); alive != 2 || known != 3 {
+		if alive, known := n.Count(); alive != 2 || known != 3 {
 			t.Errorf("%d alive of %d, want 2 of 3", alive, known)
 		}
 	}
 	if err := b.Forget("c"); err != nil {
 		t.Error(err)
 	}
-	if alive, known := b.Known(); alive != 2 || known != 2 || b.Forget("c") == nil || b.Forget("a") == nil {
+	if alive, known := b.Count(); alive != 2 || known != 2 || b.Forget("c") == nil || b.Forget("a") == nil {
 		t.Errorf("after Forget %d alive of %d, want 2 of 2", alive, known)
 	}
 	a.m.Set("meanwhile", 1)
@@ -87,7 +87,7 @@ func TestKilledPeerIsDeadAndMayComeBack(t *testing.T) {
 	again := start(t, testConfig("c", b)) // at another port
 	again.holds(t, "meanwhile", 1)
 	a.sees(t, PeerUp, "c", 2)
-	if alive, known := a.Known(); alive != 3 || known != 3 {
+	if alive, known := a.Count(); alive != 3 || known != 3 {
 		t.Errorf("%d alive of %d, want 3 of 3", alive, known)
 	}
 }
@@ -101,7 +101,7 @@ func TestPeerThatLeaves(t *testing.T) {
 	for _, n := range []*node{a, b} {
 		n.sees(t, PeerLeft, "c", 1)
 		n.holds(t, "last", 1)
-		if alive, known := n.Known(); alive != 2 || known != 2 {
+		if alive, known := n.Count(); alive != 2 || known != 2 {
 			t.Errorf("%d alive of %d, want 2 of 2", alive, known)
 		}
 		if n.count(PeerDead, "c") != 0 || n.count(PeerDown, "c") != 0 {
@@ -130,7 +130,7 @@ func TestHalvesMeetAgain(t *testing.T) {
 	a.m.Set("here", 1)
 	c.m.Set("there", 2)
 	b.holds(t, "here", 1)
-	if alive, known := c.Known(); alive != 1 || known != 3 {
+	if alive, known := c.Count(); alive != 1 || known != 3 {
 		t.Errorf("%d alive of %d, want 1 of 3", alive, known)
 	}
 	c.net.island.Store(false)

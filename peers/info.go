@@ -56,7 +56,7 @@ func (g *Group) Peers() []PeerInfo {
 }
 
 // Members has the names of the peers, this one included: those alive, and those
-// that were members in this run and did not leave in order. Sorted.
+// that were members in this run or the last and did not leave in order. Sorted.
 func (g *Group) Members() (alive, known []string) {
 	alive, known = []string{g.cfg.Name}, []string{g.cfg.Name}
 	g.mu.Lock()
@@ -74,6 +74,20 @@ func (g *Group) Members() (alive, known []string) {
 	return alive, known
 }
 
+// Known is a peer that this one waits for.
+type Known struct{ Name, Addr string }
+
+// Remember lists the other peers that are alive, or dead without having left,
+// by name: what Options.Known is to be in the next run.
+func (g *Group) Remember() (list []Known) {
+	for _, p := range g.Peers() {
+		if p.State == StateAlive || p.State == StateDead {
+			list = append(list, Known{p.Name, p.Addr})
+		}
+	}
+	return list
+}
+
 // Forget takes a dead peer that will not come back off the list of the known.
 func (g *Group) Forget(name string) error {
 	g.mu.Lock()
@@ -87,8 +101,8 @@ func (g *Group) Forget(name string) error {
 	return nil
 }
 
-// Known counts what Members names.
-func (g *Group) Known() (alive, known int) {
+// Count counts what Members names.
+func (g *Group) Count() (alive, known int) {
 	a, k := g.Members()
 	return len(a), len(k)
 }

@@ -57,7 +57,7 @@ func testConfig(name string, join ...*node) Config {
 	return cfg
 }
 
-func newNode(t testing.TB, cfg Config) (*node, error) {
+func newNode(t testing.TB, cfg Config, known ...Known) (*node, error) {
 	t.Helper()
 	incarnations.Lock()
 	incarnations.last++
@@ -66,7 +66,7 @@ func newNode(t testing.TB, cfg Config) (*node, error) {
 	n := &node{m: newMap("map"), logs: &lockedBuffer{}}
 	n.happened = sync.NewCond(&n.mu)
 	g, err := New(cfg, []State{n.m}, Options{
-		Log: slog.New(slog.NewTextHandler(n.logs, nil)), Incarnation: incarnation,
+		Log: slog.New(slog.NewTextHandler(n.logs, nil)), Incarnation: incarnation, Known: known,
 		OnPeer: func(e Event) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
@@ -88,9 +88,9 @@ func newNode(t testing.TB, cfg Config) (*node, error) {
 }
 
 // start brings up a node that is closed with the test.
-func start(t testing.TB, cfg Config) *node {
+func start(t testing.TB, cfg Config, known ...Known) *node {
 	t.Helper()
-	n, err := newNode(t, cfg)
+	n, err := newNode(t, cfg, known...)
 	if err != nil {
 		t.Fatal(err)
 	}

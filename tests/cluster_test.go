@@ -2,6 +2,8 @@ package tests
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -171,4 +173,28 @@ func TestClusterLeave(t *testing.T) {
 	}
 	stays.alive()
 	stays.logout()
+}
+
+// A peer that is started while it is cut off from the others remembers them:
+// it does not take itself for the whole cluster.
+func TestClusterStartedAlone(t *testing.T) {
+	t.Parallel()
+	o := clustered(t)
+	o.peers = ""
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	saved := filepath.Join(a.dir, "state", "peers")
+	within(t, patience, "lb1 has saved whom it knows", func() bool {
+		b, _ := os.ReadFile(saved)
+		return strings.HasSuffix(string(b), " lb2\n")
+	})
+	a.kill()
+	b.kill()
+	a.run()
+	if !frozen(a) {
+		t.Errorf("lb1 is not frozen without lb2:\n%s", a.ask("show peers"))
+	}
+	b.run()
+	f.met(a, b)
+	within(t, patience, "both go on", func() bool { return !frozen(a) && !frozen(b) })
 }

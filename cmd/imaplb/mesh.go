@@ -24,6 +24,7 @@ type mesh struct {
 	cfg     peers.Config                // fixed at start
 	group   atomic.Pointer[peers.Group] // nil until it is started
 	learned atomic.Pointer[string]      // how it started, in words; nil until then
+	known   []peers.Known               // as saved; owned by who tells of peers, before that by startMesh
 }
 
 // leaveWithin bounds telling the others that this peer goes.
@@ -79,7 +80,7 @@ func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
 		}
 	}
 	g, err := peers.New(m.cfg, states, peers.Options{
-		Log: n.log, Incarnation: uint64(n.start.UnixNano()), OnPeer: n.peerEvent,
+		Log: n.log, Incarnation: uint64(n.start.UnixNano()), Known: n.loadKnown(), OnPeer: n.peerEvent,
 	})
 	if err != nil {
 		return nil, err
@@ -141,6 +142,7 @@ func (n *node) peerEvent(e peers.Event) {
 	}
 	alive, known := n.mesh.group.Load().Members()
 	n.cluster.SetMembers(e.Time, alive, known)
+	n.saveKnown()
 }
 
 // ring has the keys of the cluster, nil without peers.

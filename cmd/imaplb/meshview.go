@@ -31,7 +31,7 @@ func (n *node) Cluster() stats.Cluster {
 	if g == nil {
 		return k
 	}
-	k.Alive, k.Known = g.Known()
+	k.Alive, k.Known = g.Count()
 	for _, p := range g.Peers() {
 		k.Peers = append(k.Peers, peerOf(&p))
 	}
