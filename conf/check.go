@@ -100,6 +100,7 @@ func (r *report) checkFrontend(c *Config, f *Frontend, h host) {
 	for i, cert := range f.Certs {
 		r.checkCert(indexPath(certs, i), cert, h.now)
 	}
+	r.checkNetworks(keyPath(path, "accept_proxy"), f.AcceptProxy, "unix")
 	if c.Global.Maxconn > 0 && f.Maxconn > c.Global.Maxconn {
 		r.fault(keyPath(path, "maxconn"), "%d is more than the %d of global.maxconn", f.Maxconn, c.Global.Maxconn)
 	}

@@ -9,6 +9,8 @@ type Config struct {
 	TLS           string        `toml:"tls"`            // "none", "starttls" or "implicit"; default "implicit" if certs are given, else "none"
 	Certs         []Cert        `toml:"certs"`          // chosen by SNI; the first is the default
 	RequireTLS    bool          `toml:"require_tls"`    // with starttls: no login before it; default true
+	AcceptProxy   []string      `toml:"accept_proxy"`   // networks whose connections begin with a PROXY header, "unix" for unix sockets; default none
+	ProxyTimeout  time.Duration `toml:"proxy_timeout"`  // until that header is there, 100ms to 1m; default 3s
 	Maxconn       int           `toml:"maxconn"`        // connections at once; 0 is no limit but the global one
 	Backend       string        `toml:"backend"`        // name of the backend; required
 	TimeoutClient time.Duration `toml:"timeout_client"` // silence of the client after login; default 31m
@@ -23,5 +25,5 @@ type Cert struct {
 
 // DefaultConfig is what a frontend has where the file is silent.
 func DefaultConfig() Config {
-	return Config{Mode: "imap", RequireTLS: true, TimeoutClient: 31 * time.Minute}
+	return Config{Mode: "imap", RequireTLS: true, ProxyTimeout: 3 * time.Second, TimeoutClient: 31 * time.Minute}
 }

@@ -30,6 +30,8 @@ type conn struct {
 	src   netip.AddrPort
 	tls   uint16 // version, 0 for none
 	reuse bool   // the TLS session was resumed
+	// offload says that the TLS is between the client and a proxy before us.
+	offload bool
 
 	userNext, userPrev     *conn
 	serverNext, serverPrev *conn
@@ -45,8 +47,11 @@ func (c *conn) name() string {
 
 // tlsName is the TLS version for logs and lists, "" for none.
 func (c *conn) tlsName() string {
-	if c.tls == 0 {
+	switch c.tls {
+	case 0:
 		return ""
+	case tlsUnknown:
+		return "TLS"
 	}
 	return strings.Replace(tls.VersionName(c.tls), " ", "v", 1) // "TLSv1.3", as all others write it
 }
@@ -87,7 +92,7 @@ func (c *conn) PairEnded(_ *relay.Pair, why relay.Reason) {
 
 // ended takes the connection off the books.
 func (c *conn) ended() {
-	if c.tls != 0 {
+	if c.tls != 0 && !c.offload {
 		c.fe.TLSNow.Add(-1)
 		c.fe.e.TLSNow.Add(-1)
 	}

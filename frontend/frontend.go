@@ -36,6 +36,7 @@ type Settings struct {
 type settings struct {
 	Settings
 	session  session.Config
+	trust    trust
 	timeouts relay.Timeouts
 }
 
@@ -65,6 +66,7 @@ func (f *Frontend) Update(s Settings) {
 		LoginTimeout: f.e.Limits().LoginTimeout, TLS: s.Config.TLS, RequireTLS: s.Config.RequireTLS,
 	}
 	n.timeouts = relay.Timeouts{Client: s.Config.TimeoutClient, Server: s.Backend.settings.Load().timeoutServer}
+	n.trust = newTrust(s.Config.AcceptProxy)
 	f.e.tickets.apply(s.TLS)
 	old := f.set.Swap(n)
 	if old != nil && old.timeouts != n.timeouts {

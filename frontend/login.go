@@ -69,7 +69,11 @@ func (l *login) start() {
 	r := &l.req
 	r.SessionID, r.ClientAddr, r.ServerName, r.TLS = c.name(), c.src, p.sni, c.tls != 0
 	r.TLSVersion, r.ALPN = c.tlsName(), p.alpn
-	if r.LocalAddr = p.ln.AddrPort(); r.LocalAddr.IsValid() && r.LocalAddr.Addr().IsUnspecified() {
+	r.ClientCN = p.cn
+	if r.LocalAddr = p.dest; !r.LocalAddr.IsValid() {
+		r.LocalAddr = p.ln.AddrPort()
+	}
+	if r.LocalAddr.IsValid() && r.LocalAddr.Addr().IsUnspecified() {
 		r.LocalAddr = c.cli.LocalAddr()
 	}
 	l.user = auth.NormalizeUser(r.User)

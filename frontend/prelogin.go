@@ -1,8 +1,10 @@
 package frontend
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"imaplb/loop"
@@ -24,8 +26,11 @@ type prelogin struct {
 	login  *login // under way
 	sni    string
 	alpn   string
-	refuse bool // over the limit: only to be told so
-	big    bool // holds one of the engine's maxBig
+	cn     string         // of the client's certificate, by a PROXY header
+	dest   netip.AddrPort // where the client connected to, by a PROXY header
+	first  *first         // bytes that decide what comes next; else nil
+	refuse bool           // over the limit: only to be told so
+	big    bool           // holds one of the engine's maxBig
 
 	// What the session machine asked for during a call, done behind it.
 	wantTLS bool
@@ -36,35 +41,18 @@ type prelogin struct {
 // Reasons why a connection ended that no other package knows, with HAProxy's
 // letters (L: before the login).
 const (
-	reasonHandshake = "tls_handshake"
-	reasonTimeout   = "tls_timeout"
-	reasonClient    = "client_aborted"
-	reasonFull      = "descriptor_limit"
-	reasonMemory    = "input_limit"
+	reasonHandshake  = "tls_handshake"
+	reasonTimeout    = "tls_timeout"
+	reasonClient     = "client_aborted"
+	reasonFull       = "descriptor_limit"
+	reasonMemory     = "input_limit"
+	reasonHeader     = "proxy_header"
+	reasonHeaderTime = "proxy_timeout"
 
 	stateClient  = "CL"
 	stateTimeout = "cL"
 	stateProxy   = "PL"
 )
-
-// begin starts with the handshake or the greeting.
-func (p *prelogin) begin() {
-	if p.set.Config.TLS != "implicit" {
-		p.greet(false)
-		return
-	}
-	p.startTLS()
-}
-
-// startTLS begins a TLS handshake. Its deadline runs from now.
-func (p *prelogin) startTLS() {
-	p.timerAt(time.Now().Add(p.c.fe.e.limits.Load().HandshakeTimeout))
-	cfg := p.c.fe.set.Load().TLS
-	if cfg == nil { // a reload has switched TLS off, but it was promised
-		cfg = p.set.TLS
-	}
-	p.c.cli.StartServerTLS(cfg, p.c.fe.e.slots, p.tlsDone)
-}
 
 func (p *prelogin) timerAt(t time.Time) { p.c.w().loop.SetTimer(&p.timer, t, p) }
 
@@ -82,7 +70,8 @@ func (p *prelogin) tlsDone(err error) {
 		return
 	}
 	info := c.cli.TLS()
-	c.tls, c.reuse, p.sni, p.alpn = info.Version, info.Resumed, info.ServerName, info.ALPN
+	c.tls, c.offload, c.reuse = info.Version, false, info.Resumed
+	p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
 	for _, n := range p.counters() {
 		n.TLSNow.Add(1)
 		n.TLSTot.Add(1)
@@ -120,10 +109,15 @@ func (p *prelogin) greet(tls bool) {
 // Data offers the client's bytes to the session machine. It implements
 // loop.Handler.
 func (p *prelogin) Data(_ *loop.Conn, b []byte) {
-	if p.closing || p.s == nil {
+	switch {
+	case p.closing:
 		return
-	}
-	if p.login != nil {
+	case p.first != nil:
+		p.firstData(b)
+		return
+	case p.s == nil:
+		return
+	case p.login != nil:
 		p.hold(b)
 		return
 	}
@@ -235,7 +229,7 @@ func (p *prelogin) after() {
 		}
 	case p.wantTLS:
 		p.wantTLS = false
-		p.startTLS()
+		p.startTLS(nil)
 	default:
 		p.timerAt(p.s.Deadline())
 	}
@@ -244,6 +238,8 @@ func (p *prelogin) after() {
 // Expired is the end of the client's time, or of a delay.
 func (p *prelogin) Expired(now time.Time) {
 	switch {
+	case p.s == nil && p.first != nil:
+		p.firstExpired(now)
 	case p.s == nil || p.c.cli.Handshaking():
 		p.abort(now, reasonTimeout, stateTimeout)
 	case p.login != nil:

@@ -45,7 +45,7 @@ type Header struct {
 // wanted to tell, ErrNone if b does not begin with a header of bounded length.
 func Size(b []byte) (int, error) {
 	switch {
-	case begins(b, sigV1):
+	case beginsV1(b):
 		i := bytes.IndexByte(b[:min(len(b), maxV1)], '\n')
 		if i < 0 && len(b) >= maxV1 {
 			return 0, ErrNone
@@ -64,6 +64,12 @@ func Size(b []byte) (int, error) {
 		return 0, nil
 	}
 	return firstV2 + n, nil
+}
+
+// beginsV1 is begins for what the first line of version 1 may be. Its first word
+// alone is nobody's sign: it may be the tag of an IMAP command.
+func beginsV1(b []byte) bool {
+	return begins(b, sigV1+"TCP4 ") || begins(b, sigV1+"TCP6 ") || begins(b, sigV1+"UNKNOWN")
 }
 
 // begins reports whether b begins with sig, or may once there is more of it.

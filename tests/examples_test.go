@@ -98,6 +98,9 @@ func withAddresses(t *testing.T, l *lb, text string) (local string, addrs []stri
 			d := pair[servers%2]
 			servers++
 			addr := d.addr
+			if strings.Contains(line, ":10143") { // the one with haproxy = yes
+				addr = d.prox
+			}
 			if strings.Contains(line, ":993") {
 				addr = d.tls
 			}

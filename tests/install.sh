@@ -10,6 +10,7 @@ wanted=(
 	mbsync:isync
 	openssl:openssl
 	socat:socat
+	haproxy:haproxy
 	prlimit:util-linux
 	ip:iproute2
 	gcc:build-essential

@@ -1,7 +1,14 @@
 package tests
 
 import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -26,4 +33,66 @@ func TestProxyToDovecot(t *testing.T) {
 			}
 		})
 	}
+}
+
+// HAProxy before imaplb ends the TLS of clients and tells whose connection it
+// brings: they may log in where TLS is a must, and Dovecot hears of them.
+func TestProxyFromHAProxy(t *testing.T) {
+	t.Parallel()
+	d := sharedDovecots(t)[0]
+	l := runLB(t, options{
+		servers:  serversOf(d),
+		frontend: "accept_proxy = [\"127.0.0.1\"]\n",
+	})
+	addr := runHAProxy(t, l.starttls, "send-proxy-v2-ssl proxy-v2-options authority")
+	user := newUser()
+	c := newClient(t, tls.Client(dialFrom(t, "127.0.0.79", addr).conn, trust(t, "imap.test")))
+	c.expect("* OK")
+	c.ok("LOGIN %s %s", user, password)
+	c.logout()
+	if line := d.loginLine(t, user); !strings.Contains(line, "rip=127.0.0.79,") {
+		t.Errorf("Dovecot logged %q, want rip=127.0.0.79", line)
+	}
+	end := l.sessionEnd("user=" + user)
+	if !strings.HasPrefix(end["src"], "127.0.0.79:") || end["tls"] != "TLSv1.3" {
+		t.Errorf("logged %v", end)
+	}
+}
+
+// runHAProxy runs an HAProxy that ends TLS and passes on to a server, with the
+// options behind its address.
+func runHAProxy(t *testing.T, server, options string) (addr string) {
+	t.Helper()
+	need(t, "haproxy")
+	dir := t.TempDir()
+	p := defaultCert(t)
+	pem := filepath.Join(dir, "both.pem")
+	if err := os.WriteFile(pem, []byte(read(t, p.cert)+read(t, p.key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addr = freeAddr(t)
+	conf := filepath.Join(dir, "haproxy.cfg")
+	text := fmt.Sprintf("defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n"+
+		"listen l\n bind %s ssl crt %s\n server s %s %s\n", addr, pem, server, options)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("haproxy", "-db", "-f", conf)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed is what it says
+	})
+	within(t, patience, "HAProxy listens", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		c.Close()
+		return true
+	})
+	return addr
 }

@@ -28,6 +28,7 @@ type Request struct {
 	ServerName string         // the client's SNI, "" if none
 	TLS        bool           // the client's side is encrypted
 	TLSVersion string         // such as "TLSv1.3", "" if unknown
+	ClientCN   string         // common name of the client's certificate, "" if none
 	ALPN       string         // agreed on with the client, "" if none
 }
 
@@ -73,6 +74,6 @@ func (r *Request) looping() bool { return r.ttl() <= 1 }
 func (r *Request) proxyHeader() proxyproto.Header {
 	return proxyproto.Header{
 		Source: r.ClientAddr, Dest: r.LocalAddr, TLS: r.TLS, TLSVersion: r.TLSVersion,
-		ServerName: r.ServerName, ALPN: r.ALPN,
+		ServerName: r.ServerName, ALPN: r.ALPN, ClientCN: r.ClientCN,
 	}
 }
