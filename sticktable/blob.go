@@ -3,12 +3,12 @@ package sticktable
 import "imaplb/wire"
 
 // A blob is what a table tells a peer: msgpack, an array of the version, the
-// names of servers and peers, the floors, the entries and the assignments
-// taken back. Names go by their place in the list. Fields are only ever added
+// names of servers and peers, the floors, the entries, the assignments taken
+// back and, if there are some, the counts. Names go by their place in the list. Fields are only ever added
 // at the end of an array; a reader passes over those it does not know. A blob
 // whose meaning changes gets another version.
 //
-//	[1, [name…], [[name, version]…], [[key, server, time, writer, lastUsed, [[peer, count, version]…]]…], [[key, time, writer]…]]
+//	[1, [name…], [[name, version]…], [[key, server, time, writer, lastUsed, [[peer, count, version]…]]…], [[key, time, writer]…], [[key, lastUsed, [[peer, version, cur, [[counter, …]…]]…]]…]]
 const (
 	blobVersion  = 1
 	blobFields   = 5
@@ -33,9 +33,10 @@ type blobWriter struct {
 	entries []byte
 	floors  []byte
 	forgets []byte
+	counts  []byte
 	names   []string
 
-	numEntries, numFloors, numForgets int
+	numEntries, numFloors, numForgets, numCounts int
 
 	servers []uint16 // by the table's number: place in names, from 1
 	peers   []uint16
@@ -54,8 +55,8 @@ func (t *Table) newBlob() *blobWriter {
 // recycle puts the writer by for the next call. What is kept is bounded by the
 // length of a blob.
 func (w *blobWriter) recycle() {
-	w.entries, w.floors, w.forgets = w.entries[:0], w.floors[:0], w.forgets[:0]
-	w.numEntries, w.numFloors, w.numForgets, w.bytes = 0, 0, 0, 0
+	w.entries, w.floors, w.forgets, w.counts = w.entries[:0], w.floors[:0], w.forgets[:0], w.counts[:0]
+	w.numEntries, w.numFloors, w.numForgets, w.numCounts, w.bytes = 0, 0, 0, 0, 0
 	clear(w.names)
 	w.names = w.names[:0]
 	clear(w.servers)
@@ -66,26 +67,43 @@ func (w *blobWriter) recycle() {
 // full reports whether another entry would make it too long; an empty one is
 // never full.
 func (w *blobWriter) full(limit int) bool {
-	if w.numEntries+w.numForgets == 0 {
+	if w.numEntries+w.numForgets+w.numCounts == 0 {
 		return false
 	}
-	size := headOfBlob + len(w.entries) + len(w.floors) + len(w.forgets) + w.bytes
+	size := headOfBlob + len(w.entries) + len(w.floors) + len(w.forgets) + len(w.counts) + w.bytes
 	return size >= min(limit, askedBlob) || len(w.names) > maxBlobNames-maxFloors-maxSlots-2
 }
 
 // empty reports whether there is nothing to tell.
-func (w *blobWriter) empty() bool { return w.numEntries+w.numFloors+w.numForgets == 0 }
+func (w *blobWriter) empty() bool { return w.numEntries+w.numFloors+w.numForgets+w.numCounts == 0 }
 
 // appendTo appends the blob.
 func (w *blobWriter) appendTo(dst []byte) []byte {
-	dst = wire.AppendUint(wire.AppendArray(dst, blobFields), blobVersion)
+	fields := blobFields
+	if w.numCounts > 0 {
+		fields++
+	}
+	dst = wire.AppendUint(wire.AppendArray(dst, fields), blobVersion)
 	dst = wire.AppendArray(dst, len(w.names))
 	for _, name := range w.names {
 		dst = wire.AppendString(dst, name)
 	}
 	dst = append(wire.AppendArray(dst, w.numFloors), w.floors...)
 	dst = append(wire.AppendArray(dst, w.numEntries), w.entries...)
-	return append(wire.AppendArray(dst, w.numForgets), w.forgets...)
+	dst = append(wire.AppendArray(dst, w.numForgets), w.forgets...)
+	if w.numCounts == 0 {
+		return dst
+	}
+	return append(wire.AppendArray(dst, w.numCounts), w.counts...)
+}
+
+// record adds what there is of a record of a locked shard, this peer's part or
+// all.
+func (w *blobWriter) record(sh *shard, id uint32, all bool) {
+	if r := sh.at(id); r.stamp != 0 {
+		w.entry(sh, r, all)
+	}
+	w.count(sh, id, all)
 }
 
 func (w *blobWriter) server(id uint16) uint64 { return w.place(&w.servers, w.t.servers, id) }

@@ -51,6 +51,7 @@ func TestBlobSkipsUnknownFields(t *testing.T) {
 		[]any{[]any{1, at, "new"}},
 		[]any{[]any{"a", 0, at, 1, start.UnixMilli(), []any{[]any{1, 3, at + 1, map[string]int{"x": 1}}}, 1.5, nil}},
 		[]any{[]any{"b", at, 1, []int{1}}},
+		[]any{},
 		"new", []any{nil},
 	})
 	if err != nil {
@@ -257,8 +258,14 @@ func FuzzMergeBlob(f *testing.F) {
 	from.Enter(start, "a", "s1")
 	b, _ := from.Part(nil, int(shardOf(keyHash("a"))), math.MaxUint16, 0, 1000)
 	f.Add(b)
+	counting := countingPeer("lb2")
+	var v Values
+	counting.Count(start, "a", &Counts{Conns: 1, Cur: 1, AuthFails: 3, In: 1 << 40}, &v)
+	b, _ = counting.Part(nil, int(shardOf(keyHash("a"))), math.MaxUint16, 0, 1000)
+	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		tb := peerTable(4, time.Hour, "lb1")
+		tb := countingPeer("lb1")
+		tb.SetLimits(Config{Size: 4, Expire: time.Hour})
 		tb.Assign(start, "a", "s2", Entry{})
 		tb.Enter(start, "a", "s2")
 		tb.OnMoved(func(key, _, _ string) { tb.Lookup(start, key) })

@@ -16,7 +16,7 @@ type Counts struct {
 // that had connections keeps its entry as long as it has some. False: the table
 // stores no counters, has no room, or no entry if that was asked for. Nothing
 // was counted then, and no connection may be taken back. What is counted is
-// neither told to the peers nor saved.
+// told to the peers, but not saved.
 func (t *Table) Count(now time.Time, key string, c *Counts, sum *Values) bool {
 	*sum = Values{}
 	if t.layout == nil || !validKey(key) {
@@ -36,12 +36,28 @@ func (t *Table) Count(now time.Time, key string, c *Counts, sum *Values) bool {
 		t.used.Add(1)
 		id = sh.insert(t.indexHash(key), key)
 	}
-	w := sh.counters.own(id)
+	w := sh.counters.of(id, selfID)
 	t.add(w, now.UnixMilli(), c)
-	w[slotVersion] = t.clock.next(now)
-	sh.touch(id, now.UnixMilli())
+	t.counted(sh, id, w, now)
 	sh.counters.read(id, now, sum)
 	return true
+}
+
+// counted ends a change of this peer's slot.
+func (t *Table) counted(sh *shard, id uint32, w []uint64, now time.Time) {
+	t.saw(now)
+	t.flipCounts(sh, sh.at(id).key, w)
+	w[slotVersion] = t.clock.next(now)
+	t.flipCounts(sh, sh.at(id).key, w)
+	sh.touch(id, now.UnixMilli())
+	t.noteAgain(sh, id)
+}
+
+// saw keeps the latest time that the table was told.
+func (t *Table) saw(now time.Time) {
+	if ms := now.UnixMilli(); ms > t.latest.Load() {
+		t.latest.Store(ms)
+	}
 }
 
 // add adds to a slot.

@@ -66,12 +66,20 @@ func (c *counters) head(id uint32) uint32 {
 
 func next(w []uint64) uint32 { return uint32(w[slotLink]) }
 
-// own returns this peer's slot of a record, made if there is none.
-func (c *counters) own(id uint32) []uint64 {
+func peerOf(w []uint64) uint16 { return uint16(w[slotLink] >> 32) }
+
+// of returns a peer's slot of a record, made if there is none; nil if the
+// record has maxSlots.
+func (c *counters) of(id uint32, peer uint16) []uint64 {
+	all := 0
 	for n := c.head(id); n != 0; n = next(c.slot(n)) {
-		if w := c.slot(n); w[slotLink]>>32 == selfID {
+		if w := c.slot(n); peerOf(w) == peer {
 			return w
 		}
+		all++
+	}
+	if all >= maxSlots && peer != selfID {
+		return nil
 	}
 	for int(id) > len(c.first) {
 		c.first = append(c.first, 0)
@@ -88,7 +96,7 @@ func (c *counters) own(id uint32) []uint64 {
 	}
 	w := c.slot(n)
 	clear(w)
-	w[slotLink] = selfID<<32 | uint64(c.first[id-1])
+	w[slotLink] = uint64(peer)<<32 | uint64(c.first[id-1])
 	c.first[id-1] = n
 	return w
 }

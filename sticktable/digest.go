@@ -7,15 +7,16 @@ import (
 )
 
 // The digest of a bucket is the XOR of a number for each assignment and for
-// each slot in it, so that it follows every change at once and does not care
+// each slot in it, of sessions and of counts, so that it follows every change at once and does not care
 // for order. When an entry was last used is not in it: that follows the rest.
 
 const (
 	numBuckets = 16 // of a shard; a shard is a part of what the peers compare
 
-	seedAssignment = 0x9e3779b97f4a7c15 // so that an assignment, a slot and a floor never look alike
+	seedAssignment = 0x9e3779b97f4a7c15 // so that an assignment, a slot, counts and a floor never look alike
 	seedSlot       = 0xc2b2ae3d27d4eb4f
 	seedFloor      = 0x165667b19e3779f9
+	seedCounts     = 0x27d4eb2f165667c5
 )
 
 // keyHash says where in the table a key is, on every peer the same. It has no
@@ -54,15 +55,29 @@ func (t *Table) flipSlot(sh *shard, key string, s peerSlot) {
 }
 
 // flip does both for all that a record holds.
-func (t *Table) flip(sh *shard, r *record) {
+func (t *Table) flip(sh *shard, id uint32) {
 	if sh.digests == nil {
 		return
 	}
+	r := sh.at(id)
 	t.flipAssignment(sh, r)
 	t.flipSlot(sh, r.key, r.own())
 	for i := r.slots; i != 0; i = sh.slots[i].next {
 		t.flipSlot(sh, r.key, sh.slots[i])
 	}
+	for n := sh.counters.head(id); n != 0; n = next(sh.counters.slot(n)) {
+		t.flipCounts(sh, r.key, sh.counters.slot(n))
+	}
+}
+
+// flipCounts does the same as flipSlot for a peer's counters. The version
+// stands for all of them.
+func (t *Table) flipCounts(sh *shard, key string, w []uint64) {
+	if sh.digests == nil || w[slotVersion] == 0 {
+		return
+	}
+	h := keyHash(key)
+	sh.digests[bucketOf(h)] ^= mix(mix(h^seedCounts, w[slotVersion]), t.peers.hash(peerOf(w)))
 }
 
 // setAssignment changes an assignment and its digest.

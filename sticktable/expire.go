@@ -10,6 +10,7 @@ const sweepStep = 128 // records dropped under one lock
 // more than Size, at most budget in all, and tells how many expired. Its cost
 // is that of the entries dropped: shards without any are passed unlocked.
 func (t *Table) Sweep(now time.Time, budget int) (expired int) {
+	t.saw(now)
 	t.sortShards()
 	from := t.sweepAt.Load()
 	for i := uint32(0); i < numShards && budget > 0; i++ {

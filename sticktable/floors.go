@@ -158,6 +158,7 @@ func (t *Table) cleanRecord(sh *shard, id uint32, now time.Time) {
 		t.setOwn(sh, r, r.sessions, t.clock.next(now))
 		t.note(sh, id)
 	}
+	t.cleanCounts(sh, id, now)
 	if !sh.linked(id) && !sh.inUse(id) {
 		sh.touch(id, max(r.lastUsed, now.UnixMilli()))
 	}

@@ -2,7 +2,7 @@ package sticktable
 
 import "slices"
 
-// Holders are the other peers that this table counts sessions of. It looks at
+// Holders are the other peers that this table counts sessions or connections of. It looks at
 // all entries, a few under one lock: it is for when a peer was met, not for
 // each login.
 func (t *Table) Holders() (peers []string) {
@@ -32,6 +32,11 @@ func (s *shard) holders(from uint32, met map[uint16]bool) (more bool) {
 		for i := s.at(id).slots; i != 0; i = s.slots[i].next {
 			if s.slots[i].count > 0 {
 				met[s.slots[i].peer] = true
+			}
+		}
+		for n := s.counters.head(id); n != 0; n = next(s.counters.slot(n)) {
+			if w := s.counters.slot(n); w[slotCur] > 0 && peerOf(w) != selfID {
+				met[peerOf(w)] = true
 			}
 		}
 	}

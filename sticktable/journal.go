@@ -39,6 +39,7 @@ type journal struct {
 	ring     []mark     // that of position p is at p % journalLen
 	first    uint64     // position of the oldest mark there ever was
 	head     uint64     // behind the newest
+	seen     uint64     // behind the newest that was ever read
 	forgot   []forgotten
 	forgotAt uint32
 }
@@ -83,7 +84,17 @@ func (j *journal) read(dst []mark, pos uint64) (n int, ok bool) {
 		n++
 		pos++
 	}
+	j.seen = max(j.seen, pos)
 	return n, true
+}
+
+// unread reports whether m is at the position with these low bits and nobody has
+// read it.
+func (j *journal) unread(m mark, low uint32) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	back := uint64(uint32(j.head) - low)
+	return back > 0 && back <= journalLen && back <= j.head-max(j.first, j.seen) && j.ring[(j.head-back)%journalLen] == m
 }
 
 // forgotAs returns what the mark of that position took back, if it is still

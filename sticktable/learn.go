@@ -14,7 +14,8 @@ type blobReader struct {
 	t     *Table
 	now   time.Time
 	names []blobName
-	told  told // the entry at hand
+	told  told     // the entry at hand
+	words []uint64 // the counts at hand
 
 	entries int
 	refused int   // entries and floors passed over
@@ -67,7 +68,7 @@ func (t *Table) Merge(now time.Time, from string, b []byte) (entries int, err er
 // recycle puts the reader by for the next call; it keeps no bytes of the blob.
 func (r *blobReader) recycle() {
 	clear(r.names)
-	*r = blobReader{t: r.t, names: r.names[:0], told: told{slots: r.told.slots[:0]}}
+	*r = blobReader{t: r.t, names: r.names[:0], told: told{slots: r.told.slots[:0]}, words: r.words[:0]}
 	r.t.spareReader.Store(r)
 }
 
@@ -89,6 +90,12 @@ func (r *blobReader) blob() {
 	}
 	for n := r.Array(0); n > 0 && r.Err() == nil; n-- {
 		r.forget()
+	}
+	if fields > blobFields {
+		for n := r.Array(0); n > 0 && r.Err() == nil; n-- {
+			r.counts()
+		}
+		fields--
 	}
 	r.Skip(fields - blobFields)
 	if r.Left() > 0 {

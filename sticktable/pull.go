@@ -58,7 +58,7 @@ func (t *Table) pullEntry(w *blobWriter, m mark, pos uint64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock() // nothing was changed
 	if r := sh.at(m.id); r.key != "" && r.pos == uint32(pos) {
-		w.entry(sh, r, false)
+		w.record(sh, m.id, false)
 	}
 }
 
@@ -96,8 +96,8 @@ func (t *Table) part(w *blobWriter, sh *shard, mask uint16, from uint32, limit i
 			return id
 		}
 		r := sh.at(id)
-		if r.stamp != 0 && (mask == 1<<numBuckets-1 || mask>>bucketOf(keyHash(r.key))&1 != 0) {
-			w.entry(sh, r, true)
+		if r.key != "" && (mask == 1<<numBuckets-1 || mask>>bucketOf(keyHash(r.key))&1 != 0) {
+			w.record(sh, id, true)
 		}
 	}
 	return 0

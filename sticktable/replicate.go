@@ -10,6 +10,7 @@ func (t *Table) Replicate(now time.Time) {
 	if t.journal != nil {
 		return
 	}
+	t.saw(now)
 	floor := t.clock.next(now)
 	t.journal = newJournal(floor)
 	for i := range t.shards {
@@ -17,8 +18,8 @@ func (t *Table) Replicate(now time.Time) {
 		sh.mu.Lock()
 		sh.digests = new([numBuckets]uint64)
 		for id := uint32(1); id <= sh.top; id++ {
-			if r := sh.at(id); r.key != "" {
-				t.flip(sh, r)
+			if sh.at(id).key != "" {
+				t.flip(sh, id)
 			}
 		}
 		t.unlock(sh)
@@ -71,6 +72,17 @@ func (t *Table) note(sh *shard, id uint32) {
 	}
 	sh.at(id).pos = uint32(t.journal.add(mark{id: id, shard: sh.number}))
 	sh.grown = true
+}
+
+// noteAgain is note for what changes often: if the mark of the record's last
+// change has not been read by anybody, who reads it meets this change too.
+func (t *Table) noteAgain(sh *shard, id uint32) {
+	if t.journal == nil {
+		return
+	}
+	if !t.journal.unread(mark{id: id, shard: sh.number}, sh.at(id).pos) {
+		t.note(sh, id)
+	}
 }
 
 // unlock ends what Lock began and tells the watchers if the journal has grown.

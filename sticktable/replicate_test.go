@@ -39,10 +39,11 @@ func (t *Table) recompute() []uint64 {
 	fresh := &Table{servers: t.servers, peers: t.peers}
 	fresh.floors.list.Store(t.floors.list.Load())
 	for i := range t.shards {
-		sh := &shard{digests: new([numBuckets]uint64), slots: t.shards[i].slots}
-		for id := uint32(1); id <= t.shards[i].top; id++ {
-			if r := t.shards[i].at(id); r.key != "" {
-				fresh.flip(sh, r)
+		from := &t.shards[i]
+		sh := &shard{digests: new([numBuckets]uint64), slots: from.slots, chunks: from.chunks, counters: from.counters}
+		for id := uint32(1); id <= from.top; id++ {
+			if from.at(id).key != "" {
+				fresh.flip(sh, id)
 			}
 		}
 		fresh.shards[i].digests = sh.digests
@@ -65,7 +66,7 @@ func checkTable(t *testing.T, tb *Table) {
 				continue
 			}
 			live++
-			if sh.linked(id) != (sh.count(r) == 0) || uint64(i) != shardOf(keyHash(r.key)) {
+			if sh.linked(id) == sh.inUse(id) || uint64(i) != shardOf(keyHash(r.key)) {
 				t.Fatalf("%s: %q is in shard %d with %d sessions, idle %v", tb.self, r.key, i, sh.count(r), sh.linked(id))
 			}
 		}

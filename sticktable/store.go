@@ -2,7 +2,6 @@ package sticktable
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -27,16 +26,39 @@ const (
 	NumData                  // how many there are
 )
 
-// dataNames are the names in Config.Store, and whether a counter is a rate.
+// dataNames are the names in Config.Store, whether a counter is a rate, and its
+// number between peers, which is HAProxy's where it has one. conn_cur goes
+// without: every slot has it.
 var dataNames = [NumData]struct {
 	name string
 	rate bool
+	wire uint64
 }{
-	GPT0: {"gpt0", false}, GPC0: {"gpc0", false},
-	ConnCnt: {"conn_cnt", false}, ConnRate: {"conn_rate", true}, ConnCur: {"conn_cur", false},
-	SessCnt: {"sess_cnt", false}, SessRate: {"sess_rate", true},
-	BytesInCnt: {"bytes_in_cnt", false}, BytesOutCnt: {"bytes_out_cnt", false},
-	AuthFailCnt: {"auth_fail_cnt", false}, AuthFailRate: {"auth_fail_rate", true},
+	GPT0: {"gpt0", false, 1}, GPC0: {"gpc0", false, 2},
+	ConnCnt: {"conn_cnt", false, 4}, ConnRate: {"conn_rate", true, 5}, ConnCur: {"conn_cur", false, 0},
+	SessCnt: {"sess_cnt", false, 7}, SessRate: {"sess_rate", true, 8},
+	BytesInCnt: {"bytes_in_cnt", false, 13}, BytesOutCnt: {"bytes_out_cnt", false, 15},
+	AuthFailCnt: {"auth_fail_cnt", false, 64}, AuthFailRate: {"auth_fail_rate", true, 65},
+}
+
+// dataNamed is the counter with that name, NumData if there is none.
+func dataNamed(name string) Data {
+	for d := range NumData {
+		if dataNames[d].name == name {
+			return d
+		}
+	}
+	return NumData
+}
+
+// dataOnWire is the counter with that number, NumData if there is none.
+func dataOnWire(number uint64) Data {
+	for d := range NumData {
+		if n := dataNames[d].wire; n != 0 && n == number {
+			return d
+		}
+	}
+	return NumData
 }
 
 // String is the name as Config.Store spells it, without a period.
@@ -74,12 +96,7 @@ func (s *Store) Period(d Data) time.Duration { return time.Duration(s.period[d])
 func ParseStore(words []string) (s Store, err error) {
 	for _, word := range words {
 		name, rest, isRate := strings.Cut(word, "(")
-		d := Data(slices.IndexFunc(dataNames[:], func(n struct {
-			name string
-			rate bool
-		}) bool {
-			return n.name == name
-		}))
+		d := dataNamed(name)
 		switch {
 		case d >= NumData:
 			return Store{}, fmt.Errorf("unknown counter %q", name)

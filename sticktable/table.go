@@ -71,6 +71,7 @@ type Table struct {
 	spareWriter atomic.Pointer[blobWriter]
 	spareReader atomic.Pointer[blobReader]
 
+	latest  atomic.Int64 // ms since 1970 that the table was told last, within a sweep of now
 	evicted atomic.Int64
 	expired atomic.Int64
 	refused atomic.Int64
@@ -190,7 +191,7 @@ func (t *Table) admit(over int64) bool {
 
 // drop removes a record of a locked shard.
 func (t *Table) drop(sh *shard, id uint32) {
-	t.flip(sh, sh.at(id))
+	t.flip(sh, id)
 	sh.remove(id, t.indexHash(sh.at(id).key))
 	t.used.Add(-1)
 }
