@@ -43,6 +43,9 @@ type Setup struct {
 	// Frozen, if not nil, reports whether users must stay where they are: most
 	// of the peers are out of sight, and may have them.
 	Frozen func() bool
+	// Pinned, if not nil, is the server that an operator pinned a key of the
+	// table to, "" for none. It is called for every login and must not block.
+	Pinned func(key string) (server string)
 }
 
 // Backend is a named group of servers with one algorithm. It is shared: any
@@ -73,6 +76,7 @@ type pool struct {
 	onChange func(Change)
 	frozen   func() bool
 	backups  bool // some server is one
+	pinned   func(key string) string
 }
 
 // NewBackend returns a backend whose servers are up since now and in the state
@@ -101,7 +105,7 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.pool.Load()
-	p := &pool{cfg: setup.Config, table: setup.Table, onChange: setup.OnChange, frozen: setup.Frozen,
+	p := &pool{cfg: setup.Config, table: setup.Table, onChange: setup.OnChange, frozen: setup.Frozen, pinned: setup.Pinned,
 		byName: map[string]*Server{}}
 	for _, spec := range setup.Servers {
 		s := old.byName[spec.Name]

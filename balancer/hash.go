@@ -1,7 +1,9 @@
 package balancer
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -57,6 +59,15 @@ func draw(s *Server, key uint64) float64 {
 }
 
 func keyHash(key string) uint64 { return xxhash.Sum64String(key) }
+
+// hashOrder sorts servers as they would be chosen if each before were gone.
+func hashOrder(servers []*Server, key string) []*Server {
+	k := keyHash(key)
+	score := func(s *Server) float64 { return float64(s.Weight()) / -math.Log(draw(s, k)) }
+	return slices.SortedFunc(slices.Values(servers), func(a, b *Server) int {
+		return cmp.Or(cmp.Compare(score(b), score(a)), cmp.Compare(a.Name, b.Name))
+	})
+}
 
 // mix spreads every bit of x over the result: the finalizer of splitmix64.
 func mix(x uint64) uint64 {

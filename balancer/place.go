@@ -59,12 +59,12 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 			seen, _ = pool.table.Lookup(now, ask.Key)
 		}
 		p := Placement{Key: ask.Key, table: pool.table}
-		p.Server = pool.byName[seen.Server]
-		p.Sticky = p.Server != nil && p.Server != except && p.Server.keeps(b.panic.Load(), seen.Sessions > 0)
-		if !p.Sticky && seen.Server != "" && pool.frozen != nil && pool.frozen() {
+		home := pool.home(b.panic.Load(), ask.Key, &seen, except)
+		if home.frozen {
 			return p, ErrFrozen
 		}
-		if !p.Sticky {
+		p.Server, p.Sticky = home.server, home.sticky
+		if p.Server == nil {
 			p.Server = b.choose(now, pool, ask, except)
 		}
 		if p.Server == nil {

@@ -11,7 +11,7 @@
 //	Move ─▶ hold: logins wait, sessions are ended, then gone/ID/PEER is said
 //	          │ all who are alive are gone, or the deadline passed
 //	          ▼
-//	        Assign, where it began ─▶ done: assigned, logins go on
+//	        Before (a hook), then Assign, where it began ─▶ done: assigned, logins go on
 //
 //	hold ─ frozen, no stamp, or started anew where it began ─▶ done: given up
 //	hold ─ the fact of another move of the user is newer ─▶ that one's hold or done
@@ -39,6 +39,7 @@ var (
 	ErrMoving   = errors.New("cluster: a move of this user is under way")
 	ErrMoves    = errors.New("cluster: too many moves under way")
 	ErrTimeout  = errors.New("cluster: the table did not answer in time")
+	ErrNoFlush  = errors.New("cluster: no flush of this server is under way")
 	ErrReplaced = errors.New("cluster: another move of this user won")
 )
 
@@ -55,7 +56,8 @@ type Cluster struct {
 	self    string
 	effects Effects
 
-	held atomic.Pointer[map[moveKey]struct{}] // keys of holds: replaced, never written to
+	held   atomic.Pointer[map[moveKey]struct{}] // keys of holds: replaced, never written to
+	pinMap atomic.Pointer[map[moveKey]string]   // servers of pins: replaced, never written to
 
 	mu       sync.Mutex // guards the fields below; nothing of others is called under it
 	cfg      Config
@@ -65,6 +67,8 @@ type Cluster struct {
 	health   verdicts
 	holds    map[moveKey]*hold
 	own      map[string]*ownMove  // moves begun here, by id
+	pins     map[moveKey]*fact    // of users that are pinned
+	flushes  map[target]struct{}  // servers that have a fact of a flush
 	down     map[string]time.Time // dead peers whose grace runs, since when
 	counters Counters
 	tooEarly map[string]bool // peers whose clock is known to be ahead
@@ -72,6 +76,7 @@ type Cluster struct {
 	sweepAt  time.Time
 	orders   uint64
 	heldOld  bool // held is not what holds are
+	pinsOld  bool // pinMap is not what pins are
 	grown    bool // the journal has, and nobody was told
 	watchers []func()
 	queue    []func() // effects to come
@@ -98,6 +103,8 @@ func New(now time.Time, self string, cfg Config, effects Effects) (*Cluster, err
 		health:   newVerdicts(),
 		holds:    map[moveKey]*hold{},
 		own:      map[string]*ownMove{},
+		pins:     map[moveKey]*fact{},
+		flushes:  map[target]struct{}{},
 		down:     map[string]time.Time{},
 		tooEarly: map[string]bool{},
 		sweepAt:  now.Add(sweepEvery),
@@ -153,6 +160,9 @@ func (c *Cluster) unlock() {
 	}
 	if c.heldOld {
 		c.publish()
+	}
+	if c.pinsOld {
+		c.publishPins()
 	}
 	run := !c.running && len(c.queue) > 0
 	c.running = c.running || run

@@ -20,6 +20,9 @@ const (
 // MaxMoveTimeout bounds Config.MoveTimeout, and what a peer is believed of it.
 const MaxMoveTimeout = 5 * time.Minute
 
+// MaxGrace bounds MoveOrder.Grace.
+const MaxGrace = 2 * time.Minute
+
 // DefaultConfig is what holds where the file is silent.
 func DefaultConfig() Config {
 	return Config{OnMinority: Freeze, PeerGrace: 60 * time.Second, MoveTimeout: 10 * time.Second}

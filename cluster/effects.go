@@ -22,10 +22,12 @@ type OrderEffects interface {
 	Admin(backend, server, state string) (outcome string)
 	// Weight gives a server the weight, 0 to 256.
 	Weight(backend, server string, weight int) (outcome string)
-	// Kick ends the sessions this process has of a user.
-	Kick(user string) (outcome string)
+	// Kick ends sessions that this process has.
+	Kick(k Kick) (outcome string)
 	// Clear removes the entry of a key from a table, or all if key is empty.
 	Clear(table, key string) (outcome string)
+	// StopFlush ends a flush that this peer carries.
+	StopFlush(backend, server string)
 }
 
 // MoveEffects moves users between servers.

@@ -20,6 +20,8 @@ const (
 	EventMinority = "minority" // frozen or no longer
 	EventHealth   = "health"   // verdicts, and disagreement with them
 	EventMove     = "move"     // of a user
+	EventFlush    = "flush"    // of a server's users
+	EventServer   = "server"   // has no users left
 )
 
 // Event is something the operator may want to know. It is immutable.
@@ -121,4 +123,11 @@ func (c *Cluster) Note(now time.Time, by, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.note(Event{Time: now, Kind: EventOrder, Who: by, Where: c.self, When: now, What: what})
+}
+
+// NoteServer adds what its owner saw of a server.
+func (c *Cluster) NoteServer(now time.Time, backend, server, what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(Event{Time: now, Kind: EventServer, What: backend + "/" + server + " " + what})
 }

@@ -20,7 +20,9 @@ const (
 const (
 	kindAdmin  = "admin"  // admin/BACKEND/SERVER: admin state by order
 	kindWeight = "weight" // weight/BACKEND/SERVER: weight by order
-	kindKick   = "kick"   // kick/ID: end a user's sessions, once
+	kindPin    = "pin"    // pin/TABLE/KEY: where a user always goes
+	kindFlush  = "flush"  // flush/BACKEND/SERVER: the users of a server are being moved away
+	kindKick   = "kick"   // kick/ID: end sessions, once
 	kindClear  = "clear"  // clear/ID: remove entries of a table, once
 	kindVote   = "vote"   // vote/PEER/BACKEND/SERVER: result of a peer's checks
 	kindMove   = "move"   // move/TABLE/KEY: a user's move

@@ -176,7 +176,7 @@ func TestFactsFromTheFuture(t *testing.T) {
 	if got := c.Events(0); len(got) != 1 || !strings.HasPrefix(got[0].What, "clocks differ") {
 		t.Errorf("events %v, want one of the clocks", got)
 	}
-	if err := c.OrderKick(start, "admin", "u"); err != nil {
+	if err := c.OrderKick(start, "admin", Kick{User: "u"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range c.facts.byKey {
@@ -270,7 +270,7 @@ func TestFactsAreBounded(t *testing.T) {
 // Expired facts go, and give room without waiting for it.
 func TestExpiredFactsGo(t *testing.T) {
 	c := newOne(t, "lb1")
-	if err := c.OrderKick(start, "admin", "u"); err != nil {
+	if err := c.OrderKick(start, "admin", Kick{User: "u"}); err != nil {
 		t.Fatal(err)
 	}
 	c.Tick(start.Add(OrderLife - time.Millisecond))

@@ -125,6 +125,9 @@ func (c *Cluster) release(now time.Time, k moveKey, m *move, f *fact) {
 	if len(m.missing) > 0 {
 		outcome += ", without an answer of " + strings.Join(m.missing, ", ")
 	}
+	if m.why != "" {
+		outcome += ", " + m.why
+	}
 	c.noteMove(now, k, m, f, outcome)
 	// The logins go on when the table has the assignment, not before.
 	h, server, stamp := c.holds[k], m.server, m.stamp
@@ -183,4 +186,15 @@ func (c *Cluster) noteMove(now time.Time, k moveKey, m *move, f *fact, outcome s
 		Time: now, Kind: EventMove, Who: m.by, Where: f.writer, When: when(f.time),
 		What: "move of " + k.String() + " to " + m.backend + "/" + m.server, Outcome: outcome,
 	})
+}
+
+// MovedTo is the server a user is being moved to, false if he is not.
+func (c *Cluster) MovedTo(table, key string) (server string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.holds[moveKey{table, key}]
+	if h == nil {
+		return "", false
+	}
+	return h.server, true
 }

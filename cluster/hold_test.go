@@ -60,7 +60,7 @@ func TestHoldEnds(t *testing.T) {
 		"clock behind":         {10 * time.Second, 60 * time.Second, 15 * time.Second, false},
 		"late":                 {MaxMoveTimeout, -30 * time.Second, 35 * time.Second, false},
 		"too late":             {10 * time.Second, -65 * time.Second, 0, false},
-		"endless":              {time.Hour, time.Hour, MaxMoveTimeout + releaseAfter, false},
+		"endless":              {time.Hour, time.Hour, MaxMoveTimeout + MaxGrace + releaseAfter, false},
 		"of no timeout":        {-time.Hour, time.Second, releaseAfter, false},
 		"of the dead, in time": {10 * time.Second, 10 * time.Second, 15 * time.Second, true},
 		"of the dead, late":    {10 * time.Second, -time.Second, 0, true},

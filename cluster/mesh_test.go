@@ -25,6 +25,8 @@ type mesh struct {
 	sent  map[[2]int]uint64 // position behind what was sent, by from and to
 	air   []packet
 	cut   map[int]bool // the nodes of one side of a partition; nil for none
+
+	hooked bool // moves have a Before
 }
 
 // packet is a message under way: facts, or an assignment of a table.
@@ -60,8 +62,9 @@ type simNode struct {
 	health   map[target]bool
 	log      []string
 	voided   []string
-	gaveUp   bool          // a stamp cannot be had
-	hang     time.Duration // that a stamp takes
+	hooks    []func(now time.Time, note string) // that run
+	gaveUp   bool                               // a stamp cannot be had
+	hang     time.Duration                      // that a stamp takes
 }
 
 func newMesh(t *testing.T, seed uint64, peers int) *mesh {
@@ -83,6 +86,7 @@ func (m *mesh) boot(n int, saved []byte) {
 	s := m.nodes[n]
 	s.table, s.sessions, s.closing = map[string]home{}, map[string]map[string]int{}, map[string]string{}
 	s.results, s.health, s.log, s.voided = map[string][]MoveResult{}, map[target]bool{}, nil, nil
+	s.hooks = nil
 	c, err := New(m.now, s.name, m.cfg, s)
 	if err == nil && saved != nil {
 		err = c.Load(m.now, saved)
@@ -204,7 +208,9 @@ func (m *mesh) pass(d time.Duration) {
 // step is one thing that the network or a node does.
 func (m *mesh) step() {
 	from, to := m.rng.IntN(len(m.nodes)), m.rng.IntN(len(m.nodes))
-	switch m.rng.IntN(6) {
+	switch m.rng.IntN(7) {
+	case 6:
+		m.nodes[from].endHook()
 	case 0, 1:
 		m.ship(from, to)
 	case 2, 3:
@@ -299,6 +305,9 @@ func (s *simNode) closeAll() {
 	for len(s.closing) > 0 {
 		s.closeOne()
 	}
+	for len(s.hooks) > 0 {
+		s.endHook()
+	}
 }
 
 // assigned merges an assignment; sessions elsewhere end, as the table's rule
@@ -314,10 +323,14 @@ func (s *simNode) assigned(key string, h home) {
 
 // move orders a move and collects its results.
 func (s *simNode) move(key, server string) (id string, err error) {
-	return s.c.Move(s.m.now, MoveOrder{
+	o := MoveOrder{
 		By: "admin", Table: "users", Key: key, Backend: "mail", Server: server,
 		Done: func(r MoveResult) { s.results[r.ID] = append(s.results[r.ID], r) },
-	})
+	}
+	if s.m.hooked {
+		o.Before, o.Grace = s.hook(key, server), time.Minute
+	}
+	return s.c.Move(s.m.now, o)
 }
 
 func (s *simNode) Admin(backend, server, state string) string {
@@ -330,9 +343,13 @@ func (s *simNode) Weight(backend, server string, weight int) string {
 	return "ok"
 }
 
-func (s *simNode) Kick(user string) string {
-	s.log = append(s.log, "kick "+user)
+func (s *simNode) Kick(k Kick) string {
+	s.log = append(s.log, k.String())
 	return "1 session"
+}
+
+func (s *simNode) StopFlush(backend, server string) {
+	s.log = append(s.log, "stop flush "+backend+"/"+server)
 }
 
 func (s *simNode) Clear(table, key string) string {

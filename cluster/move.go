@@ -19,6 +19,12 @@ type MoveOrder struct {
 	Key     string // of the user in it
 	Backend string // of the server
 	Server  string // where he goes; that it exists and takes him is the caller's to see to
+	// Before is called once, like an effect, when the user's sessions have ended
+	// or the time for it has passed; missing has the peers that did not say so.
+	// He is assigned when it has called done, from whatever goroutine, within
+	// Grace. note is a few words for the events, "" for none. It may be nil.
+	Before func(missing []string, done func(now time.Time, note string))
+	Grace  time.Duration // at most MaxGrace
 	// Done is called once, like an effect, if Move returned no error; it may
 	// be before Move returns. It may be nil.
 	Done func(MoveResult)
@@ -28,6 +34,7 @@ type MoveOrder struct {
 type MoveResult struct {
 	ID      string
 	Missing []string // peers that did not answer, sorted: they may have sessions of the user yet
+	Note    string   // of Before
 	Err     error    // nil: the user is moved. ErrReplaced, ErrFrozen or Assign's: he is not, or by another
 }
 
@@ -54,10 +61,12 @@ type ownMove struct {
 	id        string
 	key       moveKey
 	order     MoveOrder
-	move      move     // as the others know it
-	asked     []string // peers that were alive at the beginning
-	deadline  time.Time
-	assigning bool // Assign is queued or runs
+	move      move      // as the others know it
+	asked     []string  // peers that were alive at the beginning
+	deadline  time.Time // for the answers of the peers
+	assigning bool      // Before or Assign is queued or runs
+	goesOn    bool      // Before has ended
+	note      string    // of it
 }
 
 // Move begins to move a user to a server: his logins wait on all peers, his
@@ -87,9 +96,12 @@ func (c *Cluster) Move(now time.Time, o MoveOrder) (id string, err error) {
 	}
 	timeout = min(timeout, MaxMoveTimeout)
 	own := &ownMove{id: c.newID(now), key: k, order: o, asked: c.members.alive, deadline: now.Add(timeout)}
+	if o.Before != nil { // the others hold the user while it runs, too
+		timeout += min(max(o.Grace, 0), MaxGrace)
+	}
 	own.move = move{
 		id: own.id, phase: phaseHold, by: o.By, backend: o.Backend, server: o.Server,
-		timeout: timeout, deadline: own.deadline.UnixMilli(),
+		timeout: timeout, deadline: now.Add(timeout).UnixMilli(),
 	}
 	c.own[own.id] = own
 	if err := c.say(now, k.factKey(), own.move.encode(), own.move.expires()); err != nil {
@@ -118,6 +130,30 @@ func (c *Cluster) checkMove(now time.Time, own *ownMove) {
 	case c.members.frozen != "":
 		c.endMove(now, own, Stamp{}, fmt.Errorf("%w: %s", ErrFrozen, c.members.frozen))
 	case !now.Before(own.deadline) || len(c.missing(own, c.members.alive)) == 0:
+		own.assigning = true
+		if own.order.Before == nil {
+			c.assign(now, own)
+			return
+		}
+		missing := c.missing(own, c.members.alive)
+		c.later(func() {
+			own.order.Before(missing, func(now time.Time, note string) { c.goOn(now, own, note) })
+		})
+	}
+}
+
+// goOn is the end of what had to be done before a user is assigned.
+func (c *Cluster) goOn(now time.Time, own *ownMove, note string) {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.own[own.id] != own || own.goesOn { // another move has won meanwhile, or the time is over
+		return
+	}
+	own.goesOn, own.note = true, note
+	switch {
+	case c.members.frozen != "":
+		c.endMove(now, own, Stamp{}, fmt.Errorf("%w: %s", ErrFrozen, c.members.frozen))
+	default:
 		c.assign(now, own)
 	}
 }
@@ -141,7 +177,6 @@ func (c *Cluster) missing(own *ownMove, peers []string) (missing []string) {
 
 // assign has the user written into the table. mu is held.
 func (c *Cluster) assign(now time.Time, own *ownMove) {
-	own.assigning = true
 	c.later(func() {
 		stamp, err := c.effects.Assign(own.key.table, own.key.key, own.order.Server)
 		if err == nil && (stamp.Time == 0 || !validName(stamp.Writer)) {
@@ -163,7 +198,7 @@ func (c *Cluster) assign(now time.Time, own *ownMove) {
 func (c *Cluster) endMove(now time.Time, own *ownMove, stamp Stamp, err error) {
 	c.disown(own)
 	m := own.move
-	m.phase, m.stamp = phaseDone, stamp
+	m.phase, m.stamp, m.why = phaseDone, stamp, clipTo(own.note, maxWhy)
 	// Those that were alive at the beginning and died without an answer may
 	// have sessions yet, if they are only cut off.
 	peers := slices.Concat(own.asked, c.members.alive)
@@ -181,7 +216,7 @@ func (c *Cluster) endMove(now time.Time, own *ownMove, stamp Stamp, err error) {
 		c.letGo(own.key, "")
 		err = errors.Join(err, failed)
 	}
-	c.result(own, MoveResult{ID: own.id, Missing: missing, Err: err})
+	c.result(own, MoveResult{ID: own.id, Missing: missing, Note: own.note, Err: err})
 }
 
 // lose ends a move of this peer in whose place another came. mu is held.

@@ -26,6 +26,7 @@ func TestMovesHaveOneHomeAlways(t *testing.T) {
 	won := 0
 	for seed := range uint64(400) {
 		m := newMesh(t, seed, 2+int(seed%4))
+		m.hooked = seed%2 == 0
 		m.cfg.MoveTimeout = MaxMoveTimeout // not reached
 		for _, s := range m.nodes {
 			s.c.SetConfig(m.now, m.cfg)
@@ -93,7 +94,7 @@ func (m *mesh) wantEnded(seed uint64, ids map[string]int, keys ...string) {
 func TestMovesEndWhateverHappens(t *testing.T) {
 	for seed := range uint64(400) {
 		m := newMesh(t, seed, 2+int(seed%4))
-		m.loss = 20
+		m.loss, m.hooked = 20, seed%2 == 0
 		m.settle("u", "v")
 		ids := map[string]int{}
 		for range 600 {

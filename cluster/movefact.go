@@ -33,7 +33,7 @@ type move struct {
 	timeout  time.Duration
 	deadline int64  // ms since 1970, by the clock of the peer where it began
 	stamp    Stamp  // of the assignment; zero before it, and if the move was given up
-	why      string // the move was given up
+	why      string // the move was given up; or what there is to say of one that was not
 	missing  []string
 }
 
@@ -80,7 +80,7 @@ func parseMove(value string) (m move, ok bool) {
 		m.missing = append(m.missing, r.Text(0, MaxName))
 	}
 	r.Skip(n - moveFields)
-	m.timeout = time.Duration(max(min(timeout, MaxMoveTimeout.Milliseconds()), 0)) * time.Millisecond
+	m.timeout = time.Duration(max(min(timeout, (MaxMoveTimeout+MaxGrace).Milliseconds()), 0)) * time.Millisecond
 	return m, r.Err() == nil && m.id != "" && m.server != "" && m.deadline >= 0 &&
 		(m.phase == phaseHold || m.phase == phaseDone)
 }

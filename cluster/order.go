@@ -39,9 +39,55 @@ func (c *Cluster) OrderWeight(now time.Time, by, backend, server string, weight 
 	return c.orderServer(now, kindWeight, target{backend, server}, orderText{by, strconv.Itoa(weight)})
 }
 
-// OrderKick ends the sessions of a user on all peers.
-func (c *Cluster) OrderKick(now time.Time, by, user string) error {
-	return c.orderOnce(now, kindKick, orderText{by, user, ""})
+// Kick says whose sessions are to be ended: those of a user, or of all users
+// that a mask with * and ? stands for; those on a server; or those of clients
+// from a network. One of the three is set.
+type Kick struct {
+	User   string
+	Server string // "backend/server"
+	Source string // "192.0.2.0/24"
+}
+
+// The third part of an order to kick, which tells what the second is.
+const (
+	kickUser   = ""
+	kickServer = "server"
+	kickSource = "src"
+)
+
+func (k Kick) String() string {
+	switch {
+	case k.Server != "":
+		return "kick server " + k.Server
+	case k.Source != "":
+		return "kick src " + k.Source
+	}
+	return fmt.Sprintf("kick user %q", k.User)
+}
+
+// OrderKick ends sessions on all peers.
+func (c *Cluster) OrderKick(now time.Time, by string, k Kick) error {
+	text := orderText{by, k.User, kickUser}
+	switch {
+	case k.Server != "":
+		text = orderText{by, k.Server, kickServer}
+	case k.Source != "":
+		text = orderText{by, k.Source, kickSource}
+	}
+	return c.orderOnce(now, kindKick, text)
+}
+
+// parseKick is what an order to kick says; false if a later version made it.
+func parseKick(text orderText) (k Kick, ok bool) {
+	switch text[2] {
+	case kickUser:
+		return Kick{User: text[1]}, true
+	case kickServer:
+		return Kick{Server: text[1]}, true
+	case kickSource:
+		return Kick{Source: text[1]}, true
+	}
+	return k, false
 }
 
 // OrderClear removes the entry of a key from a table on all peers, or all of
@@ -169,7 +215,9 @@ func (c *Cluster) ordered(now time.Time, f *fact) {
 	switch {
 	case !ok:
 	case kindOf(f.key) == kindKick:
-		c.carryOut(now, f, fmt.Sprintf("kick user %q", text[1]), func() string { return c.effects.Kick(text[1]) })
+		if k, ok := parseKick(text); ok {
+			c.carryOut(now, f, k.String(), func() string { return c.effects.Kick(k) })
+		}
 	default:
 		what := "clear table " + text[1]
 		if text[2] != "" {

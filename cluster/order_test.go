@@ -18,7 +18,7 @@ func (s *simNode) order() {
 	for _, err := range []error{
 		s.c.OrderAdmin(s.m.now, "admin uid=0", "mail", "s1", "drain"),
 		s.c.OrderWeight(s.m.now, "admin uid=0", "mail", "s1", 7),
-		s.c.OrderKick(s.m.now, "admin uid=0", "alice"),
+		s.c.OrderKick(s.m.now, "admin uid=0", Kick{User: "alice"}),
 		s.c.OrderClear(s.m.now, "admin uid=0", "users", ""),
 		s.c.OrderClear(s.m.now, "admin uid=0", "users", "bob"),
 	} {
@@ -28,7 +28,7 @@ func (s *simNode) order() {
 	}
 }
 
-var orderLog = []string{"admin mail/s1 drain", "weight mail/s1 7", "kick alice", `clear users ""`, `clear users "bob"`}
+var orderLog = []string{"admin mail/s1 drain", "weight mail/s1 7", `kick user "alice"`, `clear users ""`, `clear users "bob"`}
 
 // Orders are carried out once by each peer, however they come to it.
 func TestOrdersAreCarriedOutByAll(t *testing.T) {
@@ -85,7 +85,7 @@ func TestNewestOrderIsInForce(t *testing.T) {
 			case 1:
 				s.OrderWeight(m.now, "admin", "mail", "s1", m.rng.IntN(MaxWeight+1))
 			case 2:
-				s.OrderKick(m.now, "admin", fmt.Sprint("u", m.rng.IntN(1000)))
+				s.OrderKick(m.now, "admin", Kick{User: fmt.Sprint("u", m.rng.IntN(1000))})
 			case 3:
 				m.boot(n, s.Save())
 				m.members()
@@ -113,11 +113,11 @@ func TestOrdersAreRefused(t *testing.T) {
 		"long by":     c.OrderAdmin(start, long, "mail", "s1", "drain"),
 		"no server":   c.OrderAdmin(start, "admin", "mail", "", "drain"),
 		"no backend":  c.OrderWeight(start, "admin", "", "s1", 1),
-		"no user":     c.OrderKick(start, "admin", ""),
+		"no user":     c.OrderKick(start, "admin", Kick{User: ""}),
 		"no table":    c.OrderClear(start, "admin", "", "u"),
 		"long table":  c.OrderClear(start, "admin", long, "u"),
 		"of slashes":  c.OrderAdmin(start, "admin", strings.Repeat("/", MaxName), strings.Repeat("/", MaxName), "drain"),
-		"long user":   c.OrderKick(start, "admin", strings.Repeat("u", maxUser+1)),
+		"long user":   c.OrderKick(start, "admin", Kick{User: strings.Repeat("u", maxUser+1)}),
 		"long key":    c.OrderClear(start, "admin", "users", strings.Repeat("u", maxUser+1)),
 		"word":        c.OrderAdmin(start, "admin", "mail", "s1", "broken"),
 		"much":        c.OrderWeight(start, "admin", "mail", "s1", MaxWeight+1),

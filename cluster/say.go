@@ -54,6 +54,10 @@ func (c *Cluster) changed(now time.Time, old, f *fact) {
 	switch kindOf(f.key) {
 	case kindAdmin, kindWeight:
 		c.stateOrdered(now, f)
+	case kindPin:
+		c.pinned(now, f)
+	case kindFlush:
+		c.flushed(now, old, f)
 	case kindKick, kindClear:
 		if old == nil {
 			c.ordered(now, f)
@@ -72,8 +76,11 @@ func (c *Cluster) sweep(now time.Time) (removed int) {
 	for _, f := range c.facts.find(func(f *fact) bool { return f.expired(now) }) {
 		c.facts.remove(f)
 		removed++
-		if kindOf(f.key) == kindVote {
+		switch kindOf(f.key) {
+		case kindVote:
 			c.voteExpired(now, f)
+		case kindFlush:
+			c.flushExpired(now, f)
 		}
 	}
 	return removed
@@ -106,8 +113,8 @@ func (c *Cluster) room(now time.Time) bool {
 	return len(spare) > 0
 }
 
-// isSpare reports whether a fact is of a move that has ended; moving has the
-// ids of the others.
+// isSpare reports whether a fact is of a move that has ended, or says that a
+// user is pinned no more; moving has the ids of the other moves.
 func isSpare(f *fact, moving map[string]bool) bool {
 	switch kindOf(f.key) {
 	case kindMove:
@@ -116,6 +123,8 @@ func isSpare(f *fact, moving map[string]bool) bool {
 	case kindGone:
 		names, ok := splitKey(f.key, 2)
 		return ok && !moving[names[0]]
+	case kindPin:
+		return f.expires != 0
 	}
 	return false
 }

@@ -29,13 +29,15 @@ func (p *simProc) Weight(_, server string, weight int) string {
 	return ""
 }
 
-func (p *simProc) Kick(user string) string {
-	p.host.w.trace(user, "%s kicks", p.host.name)
-	for _, l := range p.sessions[user] {
+func (p *simProc) Kick(k cluster.Kick) string {
+	p.host.w.trace(k.User, "%s kicks", p.host.name)
+	for _, l := range p.sessions[k.User] {
 		l.close(p.host.w.between(0, 5*ms))
 	}
 	return ""
 }
+
+func (p *simProc) StopFlush(_, _ string) {}
 
 func (p *simProc) Clear(_, key string) string {
 	p.host.w.trace(key, "%s clears", p.host.name)
@@ -190,7 +192,7 @@ func (p *simProc) order() {
 		err = p.cluster.OrderWeight(now, by, simBackend, server, 1+w.rng.IntN(cluster.MaxWeight))
 	case 3:
 		w.trace(user, "order at %s: kick", p.host.name)
-		err = p.cluster.OrderKick(now, by, user)
+		err = p.cluster.OrderKick(now, by, cluster.Kick{User: user})
 	case 4, 5:
 		key := ""
 		if w.chance(70) {

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"os"
 	"strconv"
 	"time"
 )
@@ -141,6 +142,7 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 	if f := b.Balancer.BalanceFactor; f > 0 && f <= 100 {
 		r.fault(keyPath(path, "balance_factor"), "%d is out of range: write 0 for no bound, or 101 to 10000", f)
 	}
+	r.checkProgram(keyPath(path, "on_move"), b.Hook.OnMove)
 	if len(b.Servers) == 0 {
 		r.fault(keyPath(path, "server"), "no server: write at least one [%s.server.NAME] with an addr", path)
 	}
@@ -148,6 +150,19 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 	for _, s := range b.Servers {
 		at := keyPath(keyPath(path, "server"), s.Name)
 		r.checkServer(at, s, seen)
+	}
+}
+
+// checkProgram judges a program that is to be run.
+func (r *report) checkProgram(path, program string) {
+	if program == "" {
+		return
+	}
+	switch info, err := os.Stat(program); {
+	case err != nil:
+		r.fault(path, "%s", err)
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		r.fault(path, "%q is no program: write the path of a file that may be executed", program)
 	}
 }
 

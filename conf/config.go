@@ -13,6 +13,7 @@ import (
 	"imaplb/balancer"
 	"imaplb/frontend"
 	"imaplb/health"
+	"imaplb/hook"
 	"imaplb/peers"
 	"imaplb/stats"
 	"imaplb/sticktable"
@@ -77,6 +78,7 @@ type Backend struct {
 	Name     string
 	Balancer balancer.Config
 	Upstream upstream.Config
+	Hook     hook.Config
 	Check    health.Config `toml:"check"`
 	Servers  []Server      `toml:"server"`
 }

@@ -10,6 +10,7 @@ import (
 	"imaplb/balancer"
 	"imaplb/frontend"
 	"imaplb/health"
+	"imaplb/hook"
 	"imaplb/peers"
 	"imaplb/stats"
 	"imaplb/sticktable"
@@ -26,7 +27,7 @@ var defaults = map[reflect.Type]any{
 	reflect.TypeFor[StickTable](): StickTable{Config: sticktable.DefaultConfig()},
 	reflect.TypeFor[Frontend]():   Frontend{Config: frontend.DefaultConfig()},
 	reflect.TypeFor[Backend](): Backend{
-		Balancer: balancer.DefaultConfig(), Upstream: upstream.DefaultConfig(), Check: health.DefaultConfig(),
+		Balancer: balancer.DefaultConfig(), Upstream: upstream.DefaultConfig(), Check: health.DefaultConfig(), Hook: hook.DefaultConfig(),
 	},
 	reflect.TypeFor[Server](): Server{
 		Balancer: balancer.DefaultServerConfig(), Upstream: upstream.DefaultServerConfig(),

@@ -32,6 +32,7 @@ func (r *report) imply(c *Config) {
 		r.implyTLS(f)
 	}
 	for i := range c.Backends {
+		absolute(dir, &c.Backends[i].Hook.OnMove)
 		for j := range c.Backends[i].Servers {
 			u := &c.Backends[i].Servers[j].Upstream
 			absoluteUnix(dir, &u.Addr)

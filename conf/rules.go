@@ -64,6 +64,9 @@ var rules = map[string]rule{
 	"backend.*.timeout_login":   lasting(10*time.Millisecond, time.Hour),
 	"backend.*.timeout_server":  lasting(time.Second, 7*day),
 
+	"backend.*.move_hook_timeout": lasting(100*time.Millisecond, time.Minute),
+	"backend.*.kick_delay":        lasting(0, 30*time.Second),
+
 	"backend.*.check.kind":      oneOf("tcp", "none"),
 	"backend.*.check.inter":     lasting(10*time.Millisecond, day),
 	"backend.*.check.fastinter": lasting(0, day),

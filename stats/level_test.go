@@ -11,6 +11,8 @@ func TestLevels(t *testing.T) {
 	who := map[string]string{
 		"add key": "a", "forget peer": "a", "remove key": "a", "use key": "a", "show keys": "o", "show peers": "u", "show events": "o", "move user": "a",
 		"clear table": "o", "debug gc": "a", "disable server": "a", "echo": "u", "enable server": "a", "get weight": "u", "kick user": "a",
+		"explain user": "o", "flush server": "a", "flush stop": "a", "kick server": "a", "kick src": "a", "pin user": "a", "unpin user": "a",
+		"show flushes": "o", "show pins": "o", "show servers": "o",
 		"operator": "o", "reload": "a", "set server": "a", "set severity-output": "u", "set table": "o", "set timeout": "u", "set weight": "a",
 		"show backend": "u", "show cli level": "u", "show cli sockets": "u", "show errors": "o", "show info": "u", "show servers conn": "o",
 		"show servers state": "o", "show sess": "o", "show stat": "u", "show table": "u", "show users": "o", "show version": "u",

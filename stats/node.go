@@ -10,6 +10,8 @@ import (
 // Node is the running process as the runtime socket sees it. Any goroutine may
 // call any method; none blocks for long. The owner of the parts implements it.
 type Node interface {
+	Operator
+
 	// Info is the process as a whole, for "show info".
 	Info() Info
 	// Ready reports whether clients should be sent here, and why or why not.
@@ -34,9 +36,6 @@ type Node interface {
 	Shutdown(id uint64) bool
 	// ShutdownServer ends all sessions of a server at this peer and tells how many.
 	ShutdownServer(backend, server string) (int, error)
-	// KickUser ends all sessions of a user and tells how many there were at this
-	// peer.
-	KickUser(o Order, user string) (int, error)
 	// ClearTable removes the entry of a key if it has no sessions, or all such
 	// entries if key is empty.
 	ClearTable(o Order, table, key string) error

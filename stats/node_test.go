@@ -80,13 +80,6 @@ func (n *snapshot) ShutdownServer(backend, server string) (int, error) {
 	return 2, n.fail
 }
 
-func (n *snapshot) KickUser(o Order, user string) (int, error) {
-	count := 0
-	n.UserSessions(user, func(Session) bool { count++; return true })
-	n.note("kick %s%s", user, scope(o))
-	return count, n.fail
-}
-
 func (n *snapshot) ClearTable(o Order, table, key string) error {
 	n.note("clear %s%s%s", table, strings.TrimRight(" "+key, " "), scope(o))
 	if key == "" {

@@ -35,21 +35,6 @@ func caller(conn *net.UnixConn, l level) string {
 	return fmt.Sprintf("%s uid=%d", l, cred.Uid)
 }
 
-func kickUser(c *client, args []string) message {
-	o, args := c.order(args)
-	if len(args) != 1 {
-		return failed("A user name is expected.")
-	}
-	n, err := c.node.KickUser(o, args[0])
-	if err != nil {
-		return failed(err.Error())
-	}
-	if !o.Local && c.node.Cluster().Name != "" {
-		return informedf("%d sessions closed here; the other peers close theirs.", n)
-	}
-	return informedf("%d sessions closed.", n)
-}
-
 func forgetPeer(c *client, args []string) message {
 	if len(args) != 1 {
 		return failed("The name of a dead peer is expected (use 'show peers').")
@@ -61,24 +46,9 @@ const moveUsage = "Usage: move user <user> <bk>/<srv>"
 
 // moveUser moves a user and waits until it is done.
 func moveUser(c *client, args []string) message {
-	o, args := c.order(args)
-	if len(args) != 2 {
-		return failed(moveUsage)
-	}
-	if o.Local {
-		return failed("A move holds for all peers: nobody may be on two servers.")
-	}
-	t, bad := c.target(args[1:])
+	m, o, bad := c.whoAndWhere(args, moveUsage)
 	if bad != "" {
 		return failed(bad)
 	}
-	table := c.table(t.backend.Table)
-	if table == nil {
-		return failedf("Backend %s has no stick table: its users are placed by the algorithm alone.", t.backend.Name)
-	}
-	if c.out.Flush() != nil {
-		return message{}
-	}
-	m := Move{Table: table.Name(), User: args[0], Backend: t.backend.Name, Server: t.row.Name}
 	return outcome(c.node.Move(c.srv.ctx, o, m))
 }

@@ -26,7 +26,7 @@ func showUsers(c *client, args []string) message {
 		keep = func(e *sticktable.Entry, r *residence) bool {
 			return e.Server == t.row.Name && r.backend(e.Server) == t.backend.Name
 		}
-	case len(args) == 1 && strings.ContainsAny(args[0], "*?"):
+	case len(args) == 1 && IsMask(args[0]):
 		keep = func(e *sticktable.Entry, _ *residence) bool { return auth.Match(args[0], e.Key) }
 	case len(args) == 1:
 		c.showUser(args[0])
@@ -102,3 +102,6 @@ func appendUser(dst []byte, e *sticktable.Entry, backend string, now time.Time) 
 }
 
 func seconds(d time.Duration) int64 { return int64(max(d, 0) / time.Second) }
+
+// IsMask reports whether a word stands for many users.
+func IsMask(s string) bool { return strings.ContainsAny(s, "*?") }

@@ -13,7 +13,7 @@ import (
 var layers = [][]string{
 	{"wire"},
 	{"imap", "sticktable", "auth", "loop", "peers", "proxyproto"},
-	{"health", "balancer", "cluster", "session", "upstream", "relay"},
+	{"health", "hook", "balancer", "cluster", "session", "upstream", "relay"},
 	{"frontend"},
 	{"stats"},
 	{"conf"},

@@ -181,6 +181,10 @@ func (n *node) updateTables(old *parts, cfg *conf.Config) (tables []*sticktable.
 
 func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend, p *plan) *backend {
 	setup := balancer.Setup{Config: cfg.Balancer, Table: next.table(cfg.Balancer.StickTable), OnChange: n.serverChanged, Frozen: n.frozen}
+	if setup.Table != nil {
+		name := setup.Table.Name()
+		setup.Pinned = func(key string) string { return n.cluster.Pinned(name, key) }
+	}
 	for _, s := range cfg.Servers {
 		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Config: s.Balancer})
 	}

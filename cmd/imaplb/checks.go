@@ -132,6 +132,7 @@ func (n *node) serverChanged(c balancer.Change) {
 		n.log.Info("server admin state changed", append(attrs, "admin", now.String(), "was", was.String())...)
 		n.pauseCheck(s, now == balancer.Maint)
 		n.revote(s, now == balancer.Maint)
+		n.draining.changed(s, now)
 	case balancer.SetWeight:
 		n.log.Info("server weight changed", attrs...)
 	case balancer.PanicBegan:

@@ -39,12 +39,6 @@ func (n *node) Weight(backend, server string, weight int) string {
 	return ""
 }
 
-// Kick ends a user's sessions at this peer. It is called where the order was
-// given as well.
-func (n *node) Kick(user string) string {
-	return fmt.Sprintf("%d sessions closed here", n.engine.Kick(user))
-}
-
 // Clear removes entries without sessions from a table of this peer.
 func (n *node) Clear(table, key string) string {
 	t := n.parts.Load().table(table)

@@ -33,7 +33,8 @@ const leaveWithin = 2 * time.Second
 // newCluster makes what decides, for this process alone until peers are met.
 func (n *node) newCluster(cfg *conf.Config) (err error) {
 	p := cfg.Peers
-	n.moves = newMoves()
+	n.moves, n.hooks, n.flushes, n.draining = newMoves(), newHooks(), newFlushes(), newDraining()
+	n.kicks = make(chan cluster.Kick, maxKicks)
 	n.cluster, err = cluster.New(n.start, n.self, cluster.Config{
 		OnMinority: p.OnMinority, TieBreaker: p.TieBreaker, PeerGrace: p.PeerGrace, MoveTimeout: p.MoveTimeout,
 	}, n)
@@ -259,8 +260,8 @@ func (n *node) saveOrders() {
 func (n *node) logEvents(from uint64) uint64 {
 	events, total := n.cluster.EventsAfter(from)
 	for _, e := range events {
-		if e.Kind == cluster.EventPeer {
-			continue // the group has logged it
+		if logged(&e) {
+			continue
 		}
 		n.log.Info("cluster event", "kind", e.Kind, "what", e.What, "by", e.Who, "at", e.Where, "outcome", e.Outcome)
 	}

@@ -37,6 +37,10 @@ type node struct {
 	socket   *loop.SocketConfig
 	cluster  *cluster.Cluster // of one, if there are no peers
 	moves    *moves
+	hooks    *hooks
+	flushes  *flushes
+	draining *draining
+	kicks    chan cluster.Kick
 	mesh     *mesh // nil without peers
 
 	stopping atomic.Bool
@@ -142,6 +146,9 @@ func (n *node) run(ctx context.Context, cfg *conf.Config) error {
 	next, _ := n.applyParts(cfg, p)
 	defer n.keep(n.keepTables)()
 	defer n.keep(n.keepCluster)()
+	defer n.hooks.stop()
+	defer n.keep(n.keepKicks)()
+	defer n.keep(n.keepDrained)()
 	stopStats, err := n.startStats(ctx, cfg)
 	if err != nil {
 		p.release()
@@ -154,6 +161,7 @@ func (n *node) run(ctx context.Context, cfg *conf.Config) error {
 		return err
 	}
 	defer stopMesh()
+	defer n.flushes.stopAll()
 	if ctx.Err() != nil { // told to stop while it learned
 		p.release()
 		return nil

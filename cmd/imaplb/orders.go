@@ -10,6 +10,7 @@ import (
 	"imaplb/balancer"
 	"imaplb/cluster"
 	"imaplb/stats"
+	"imaplb/sticktable"
 )
 
 // Orders of the runtime socket. One that is for the cluster is told to it and
@@ -51,16 +52,6 @@ func (n *node) SetWeight(o stats.Order, backend, server string, weight int) erro
 	return nil
 }
 
-// KickUser ends all sessions of a user.
-func (n *node) KickUser(o stats.Order, user string) (int, error) {
-	closed := n.engine.Kick(user)
-	if !n.alone(o) {
-		return closed, n.cluster.OrderKick(time.Now(), o.By, user)
-	}
-	n.cluster.Note(time.Now(), o.By, fmt.Sprintf("kick user %q local", user))
-	return closed, nil
-}
-
 // ClearTable removes entries without sessions.
 func (n *node) ClearTable(o stats.Order, table, key string) error {
 	t := n.parts.Load().table(table)
@@ -80,28 +71,37 @@ func (n *node) ClearTable(o stats.Order, table, key string) error {
 // moveMargin is how much longer than the move itself its result is waited for.
 const moveMargin = 10 * time.Second
 
-// Move moves a user and waits for the end of it.
-func (n *node) Move(ctx context.Context, o stats.Order, m stats.Move) error {
+// movable finds the table a user is to be moved in, and makes sure that the
+// server takes him.
+func (n *node) movable(m stats.Move) (*sticktable.Table, error) {
 	t := n.parts.Load().table(m.Table)
 	s, err := n.server(m.Backend, m.Server)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case t == nil:
-		return fmt.Errorf("no stick table %q", m.Table)
+		return nil, fmt.Errorf("no stick table %q", m.Table)
 	case s.Away() || effective(s) != balancer.Ready:
 		state := s.State()
-		return fmt.Errorf("server %s/%s is not usable: %s", m.Backend, m.Server, state.Text())
+		return nil, fmt.Errorf("server %s/%s is not usable: %s", m.Backend, m.Server, state.Text())
 	}
-	done := make(chan cluster.MoveResult, 1)
-	_, err = n.cluster.Move(time.Now(), cluster.MoveOrder{
-		By: o.By, Table: m.Table, Key: keyOf(t, m.User), Backend: m.Backend, Server: m.Server,
-		Done: func(r cluster.MoveResult) { done <- r },
-	})
+	return t, nil
+}
+
+// Move moves a user and waits for the end of it.
+func (n *node) Move(ctx context.Context, o stats.Order, m stats.Move) error {
+	t, err := n.movable(m)
 	if err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "cluster: "))
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.parts.Load().conf.Peers.MoveTimeout+moveMargin)
+	p := n.parts.Load()
+	done := make(chan cluster.MoveResult, 1)
+	order := n.moveOrder(o, t, p.backend(m.Backend), keyOf(t, m.User), m.Server)
+	order.Done = func(r cluster.MoveResult) { done <- r }
+	if _, err = n.cluster.Move(time.Now(), order); err != nil {
+		return ours(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.conf.Peers.MoveTimeout+order.Grace+moveMargin)
 	defer cancel()
 	select {
 	case r := <-done:
@@ -116,8 +116,12 @@ func moved(r cluster.MoveResult) error {
 	switch {
 	case r.Err != nil:
 		return errors.New("not moved: " + strings.TrimPrefix(r.Err.Error(), "cluster: "))
+	case len(r.Missing) > 0 && r.Note != "":
+		return fmt.Errorf("moved, but %s did not answer in time and may have sessions of the user yet; %s", strings.Join(r.Missing, ", "), r.Note)
 	case len(r.Missing) > 0:
 		return fmt.Errorf("moved, but %s did not answer in time and may have sessions of the user yet", strings.Join(r.Missing, ", "))
+	case r.Note != "":
+		return errors.New("moved, but " + r.Note)
 	}
 	return nil
 }

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"imaplb/auth"
+	"imaplb/balancer"
+	"imaplb/cluster"
+	"imaplb/stats"
+)
+
+// maxRanked is how many servers an explanation lists.
+const maxRanked = 8
+
+// Explain tells where a user would go, without a login. It changes nothing.
+func (n *node) Explain(user, backend string) (list []stats.Explanation, err error) {
+	for _, b := range n.parts.Load().backends {
+		way := n.wayTo(b)
+		if backend == "" && way == "" || backend != "" && b.Name != backend {
+			continue
+		}
+		if way == "" {
+			way = "no frontend leads there"
+		}
+		list = append(list, n.explain(b, auth.NormalizeUser(user), way))
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no frontend leads to a backend")
+	}
+	return list, nil
+}
+
+// wayTo names the frontends whose logins go to a backend, "" for none.
+func (n *node) wayTo(b *backend) string {
+	var names []string
+	for _, f := range n.engine.Frontends() {
+		if f.Settings().Backend == b.Backend {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "logins of frontend " + strings.Join(names, ", ")
+}
+
+func (n *node) explain(b *backend, user, way string) stats.Explanation {
+	now := time.Now()
+	cfg := b.Config()
+	e := stats.Explanation{Backend: b.Name, Table: cfg.StickTable, Algo: cfg.Balance, Key: user, Way: way}
+	if t := b.Table(); t != nil {
+		e.Key = t.KeyOf(user)
+	}
+	is := b.Backend.Explain(now, balancer.Ask{Key: e.Key})
+	e.Verdict, e.Why = verdict(b, &is)
+	if is.Found {
+		e.Entry = entryWords(now, &is)
+	} else {
+		e.Entry = "no entry"
+	}
+	if p, ok := n.cluster.PinOf(e.Table, e.Key); ok {
+		e.Pin = fmt.Sprintf("to %s/%s, by %s at %s, %s ago", p.Backend, p.Server, p.By, p.Peer, ago(now, p.When))
+		if !is.Pinned {
+			e.Pin += "; it does not decide now"
+		}
+	}
+	if to, held := n.cluster.MovedTo(e.Table, e.Key); held {
+		e.Move = "under way to " + to + ": logins wait until his sessions elsewhere have ended"
+	}
+	servers := b.Servers()
+	switch cfg.Balance {
+	case "hash":
+		servers = b.HashOrder(e.Key)
+		e.Algo = "hash: for this user the servers stand in this order, and the first that takes new users gets him"
+	default:
+		e.Algo = cfg.Balance + ": its choice depends on the moment"
+	}
+	for _, s := range servers[:min(len(servers), maxRanked)] {
+		e.Servers = append(e.Servers, n.serverWords(b, s))
+	}
+	if more := len(servers) - maxRanked; more > 0 {
+		e.Servers = append(e.Servers, fmt.Sprintf("and %d more", more))
+	}
+	e.Limits = n.limitWords(b, is.Server)
+	if reason, frozen := n.cluster.Frozen(); n.mesh != nil && frozen {
+		e.Notes = append(e.Notes, "frozen, nobody is moved: "+reason)
+	}
+	return e
+}
+
+// verdict is where the user goes and the rule that says so.
+func verdict(b *backend, is *balancer.Explained) (goes, why string) {
+	home := b.Server(is.Entry.Server)
+	switch {
+	case is.Server != nil:
+		goes = is.Server.Name
+	case is.Err != nil:
+		goes = "nowhere, the login is refused: " + strings.TrimPrefix(is.Err.Error(), "balancer: ")
+	default:
+		goes = "whichever server the algorithm chooses at that moment"
+	}
+	switch {
+	case is.Pinned:
+		why = "he is pinned to it"
+	case is.Sticky && is.Entry.Sessions > 0:
+		why = "the table says that he lives there, and he has sessions there"
+	case is.Sticky:
+		why = "the table says that he lives there"
+	case !is.Found:
+		why = "the table does not know him, so the algorithm chooses"
+		if b.Table() == nil {
+			why = "there is no stick table, so the algorithm chooses"
+		}
+	case errors.Is(is.Err, balancer.ErrFull) && home != nil && !home.Away():
+		why = "the table says that he lives on " + home.Name + ", which is full"
+	case home == nil:
+		why = "he lived on " + is.Entry.Server + ", which is not in the configuration any more"
+	default:
+		state := home.State()
+		why = fmt.Sprintf("he lived on %s, which is %s and does not take him now", home.Name, state.Text())
+	}
+	return goes, why
+}
+
+// entryWords is what the table says of a user.
+func entryWords(now time.Time, is *balancer.Explained) string {
+	e := &is.Entry
+	text := fmt.Sprintf("lives on %s since %s, by %s; ", e.Server, ago(now, e.Stamp.When()), e.Writer)
+	if e.Sessions > 0 {
+		return text + fmt.Sprintf("%d sessions, %d of them at this peer", e.Sessions, e.Local)
+	}
+	return text + fmt.Sprintf("no session, forgotten in %s", e.Expires.Sub(now).Round(time.Second))
+}
+
+func ago(now, t time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() }
+
+// serverWords is the state of a server with what led to it.
+func (n *node) serverWords(b *backend, s *balancer.Server) string {
+	state := s.State()
+	text := fmt.Sprintf("%s %s, weight %d, %d sessions at this peer", s.Name, state.Text(), s.Weight(), s.Scur.Load())
+	if state.Health.Check != "" {
+		text += ", last check " + state.Health.Check
+		if state.Health.Desc != "" {
+			text += " (" + state.Health.Desc + ")"
+		}
+	}
+	var up, down []string
+	for _, p := range n.cluster.Votes(b.Name, s.Name).Peers {
+		switch {
+		case !p.Alive:
+		case p.Up:
+			up = append(up, p.Peer)
+		default:
+			down = append(down, p.Peer)
+		}
+	}
+	if n.mesh != nil && len(up)+len(down) > 0 {
+		text += fmt.Sprintf("; up for %s, down for %s", listOr(up), listOr(down))
+	}
+	if f, ok := n.cluster.FlushOf(time.Now(), b.Name, s.Name); ok && f.Phase == cluster.FlushRuns {
+		text += "; its users are being moved away"
+	}
+	return text
+}
+
+func listOr(names []string) string {
+	if len(names) == 0 {
+		return "nobody"
+	}
+	return strings.Join(names, ",")
+}
+
+// limitWords tells how near the limits are that a login would meet.
+func (n *node) limitWords(b *backend, s *balancer.Server) (lines []string) {
+	line := func(what string, now, limit int64) {
+		if limit > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %d of %d (%d %%)", what, now, limit, 100*now/limit))
+		}
+	}
+	if s != nil {
+		line("sessions on "+s.Name, s.Scur.Load(), int64(s.Maxconn()))
+	}
+	for _, f := range n.engine.Frontends() {
+		if f.Settings().Backend == b.Backend {
+			line("connections of frontend "+f.Name, f.Conns.Load(), int64(f.Settings().Config.Maxconn))
+		}
+	}
+	line("connections of this process", n.engine.Conns.Load(), int64(n.maxconn()))
+	return slices.Clip(lines)
+}
