@@ -188,7 +188,7 @@ func meshSplit(t *testing.T, m *mesh) {
 	m.enter(homes, 1, m.lbs...)
 	m.agree(agreeWithin, m.lbs...)
 	m.part(0)
-	healed := time.After(30 * time.Second)
+	healed := time.After(time.Minute)
 	within(t, 4*outWithin, "lb1 is in the minority", func() bool { return frozen(a) })
 	for _, l := range []*lb{b, c} {
 		within(t, 4*outWithin, "lb1 is found dead", m.sees(l, "lb1", "dead"))
