@@ -99,7 +99,7 @@ func TestNobodyIsSentWhereHeMayNotGo(t *testing.T) {
 		s.Servers[3].Config.State = "maint"
 		s.Servers[4].Config.Backup = true
 		b := NewBackend(start, "mail", 3, s)
-		b.Server("s1").take()
+		b.Server("s1").take(start)
 		for i := range 100 {
 			if got := b.Choose(start, askOf(i), b.Server("s6")); got != b.Server("s7") {
 				t.Fatalf("%s: user %d is sent to %v, want s7", balance, i, got)
@@ -292,7 +292,7 @@ func TestBackupServers(t *testing.T) {
 		{"full is no reason", false, func(b *Backend) {
 			for _, s := range b.Servers()[:2] {
 				s.SetMaxconn(1)
-				s.take()
+				s.take(start)
 			}
 		}, ""},
 		{"nobody", false, func(b *Backend) { away(b, "s1", "s2", "s3", "s4") }, ""},

@@ -62,6 +62,8 @@ type Backend struct {
 	robin roundRobin
 	turn  atomic.Uint64 // of leastconn
 	panic atomic.Bool
+	queue queue
+	line  line // who waits for any server
 
 	mu     sync.Mutex // guards the replacing of pool, of state and of the servers' states
 	nextID int
@@ -77,12 +79,15 @@ type pool struct {
 	frozen   func() bool
 	backups  bool // some server is one
 	pinned   func(key string) string
+	maxqueue int64 // of the backend's own queue; 0 is no limit
+	paced    bool  // some server has a login_rate or a slow start
 }
 
 // NewBackend returns a backend whose servers are up since now and in the state
 // the configuration gives them. Servers are numbered from 1.
 func NewBackend(now time.Time, name string, id int, setup Setup) *Backend {
 	b := &Backend{Name: name, ID: id, nextID: 1}
+	b.line.count = &b.Counters
 	b.pool.Store(&pool{})
 	b.state.Store(&period{running: true, since: now})
 	b.update(now, setup)
@@ -98,6 +103,10 @@ func (b *Backend) Update(now time.Time, setup Setup) (removed []*Server) {
 	for _, c := range changes {
 		b.tell(c)
 	}
+	for _, s := range removed {
+		b.dismiss(&s.line)
+	}
+	b.reflow(now) // limits may have been raised
 	return removed
 }
 
@@ -122,6 +131,7 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 		p.byName[spec.Name] = s
 		p.backups = p.backups || spec.Config.Backup
 	}
+	p.limit(setup.Servers)
 	b.pool.Store(p)
 	for _, s := range old.servers {
 		if p.byName[s.Name] == nil {
@@ -135,8 +145,22 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 	return removed, changes
 }
 
+// limit derives what the servers' limits mean for the backend.
+func (p *pool) limit(servers []ServerSpec) {
+	endless := false
+	for _, spec := range servers {
+		p.maxqueue += int64(spec.Config.Maxqueue)
+		endless = endless || spec.Config.Maxqueue == 0
+		p.paced = p.paced || spec.Config.LoginRate > 0 || spec.Config.Slowstart > 0
+	}
+	if endless {
+		p.maxqueue = 0
+	}
+}
+
 // tell calls the owner; no lock is held.
 func (b *Backend) tell(c Change) {
+	b.reflow(c.Time)
 	if f := b.pool.Load().onChange; f != nil {
 		c.Active = b.Active()
 		f(c)

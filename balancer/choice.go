@@ -42,10 +42,15 @@ func (b *Backend) newChoice(now time.Time, pool *pool, except *Server) choice {
 
 // share is what a server is due of the new users, 0 if it may not be chosen.
 func (c *choice) share(s *Server) int64 {
-	if s == c.except || s.backup.Load() != c.backup || c.only != nil && s != c.only || !s.takes(c.inPanic) || s.full() {
+	if !c.takes(s) || s.full() {
 		return 0
 	}
 	return s.shareAt(c.now)
+}
+
+// takes reports whether a server may be chosen if it has room.
+func (c *choice) takes(s *Server) bool {
+	return s != c.except && s.backup.Load() == c.backup && (c.only == nil || s == c.only) && s.takes(c.inPanic)
 }
 
 // load is how much of its share a server has, with one session more.

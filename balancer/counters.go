@@ -25,6 +25,10 @@ type Counters struct {
 	Hanafail atomic.Int64 // failures of users' logins that an Observer counted
 	Connect  atomic.Int64 // connects tried
 	Lastsess atomic.Int64 // Unix seconds of the last session; 0 is never
+	Qcur     atomic.Int64 // logins that wait: for this server, or for any of the backend
+	Qmax     atomic.Int64
+	Logins   atomic.Int64 // logins under way at a server
+	LoginMax atomic.Int64
 
 	AuthOK       atomic.Int64 // logins accepted
 	AuthFail     atomic.Int64 // wrong credentials

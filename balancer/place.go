@@ -22,6 +22,7 @@ type Placement struct {
 	// server than this one: it went down or into maintenance. They must end.
 	Elsewhere bool
 	phase     phase
+	login     bool // the place of a login is reserved as well
 }
 
 type phase uint8
@@ -46,42 +47,51 @@ func (b *Backend) Place(now time.Time, ask Ask) (Placement, error) {
 	if err != nil {
 		return Placement{}, err
 	}
+	b.begin(now)
+	return p, nil
+}
+
+// begin counts a session that was placed.
+func (b *Backend) begin(now time.Time) {
 	raise(&b.Smax, b.Scur.Add(1))
 	b.placed(now)
-	return p, nil
 }
 
 func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, error) {
 	pool := b.pool.Load()
+	if pool.paced {
+		b.queue.clock.Store(now.UnixNano())
+	}
 	for range maxPlaceTry {
-		var seen sticktable.Entry
-		if pool.table != nil {
-			seen, _ = pool.table.Lookup(now, ask.Key)
-		}
+		seen := pool.seen(now, ask.Key)
 		p := Placement{Key: ask.Key, table: pool.table}
 		home := pool.home(b.panic.Load(), ask.Key, &seen, except)
 		if home.frozen {
 			return p, ErrFrozen
 		}
 		p.Server, p.Sticky = home.server, home.sticky
+		if p.Server == nil && b.Qcur.Load() > 0 && b.anyTakes() {
+			return p, ErrFull // behind those who wait already
+		}
 		if p.Server == nil {
 			p.Server = b.choose(now, pool, ask, except)
 		}
 		if p.Server == nil {
 			return p, pool.why(except)
 		}
-		if !p.Server.take() {
-			if p.Sticky {
+		if !p.Server.take(now) {
+			if home.server != nil {
 				return p, ErrFull
 			}
 			continue // filled up since it was chosen
 		}
+		p.login = true
 		p.Elsewhere = !p.Sticky && seen.Sessions > 0
 		if p.settle(now, seen) {
 			p.Server.placed(now)
 			return p, nil
 		}
-		p.Server.Scur.Add(-1)
+		p.Server.free(now, true)
 	}
 	return Placement{}, ErrFull
 }
@@ -140,7 +150,7 @@ func (b *Backend) Redispatch(now time.Time, p *Placement, ask Ask) error {
 	if err != nil {
 		return err
 	}
-	old.Scur.Add(-1)
+	old.free(now, p.login)
 	old.Wredis.Add(1)
 	b.Wredis.Add(1)
 	*p = next
@@ -152,6 +162,10 @@ func (b *Backend) Redispatch(now time.Time, p *Placement, ask Ask) error {
 // another server meanwhile; the session must not go on.
 func (p *Placement) Begin(now time.Time) error {
 	p.phase = begun
+	if p.login {
+		p.login = false
+		p.Server.loggedIn(now)
+	}
 	if p.table == nil {
 		return nil
 	}
@@ -180,6 +194,6 @@ func (p *Placement) End(now time.Time) {
 		p.table.Leave(now, p.Key)
 	}
 	p.phase = ended
-	p.Server.Scur.Add(-1)
 	p.Server.Backend.Scur.Add(-1)
+	p.Server.free(now, p.login)
 }

@@ -24,7 +24,8 @@ type Server struct {
 	initial  atomic.Int32
 	agentPer atomic.Int32 // per cent of the weight
 	base     atomic.Int64 // weight × agentPer, at most 256 × 100
-	maxconn  atomic.Int64
+	limits   limits
+	line     line         // who waits for it
 	warming  atomic.Int64 // Unix ms of the begin of a slow start, 0 is none
 
 	// As the file says.
@@ -38,6 +39,7 @@ type Server struct {
 func newServer(now time.Time, b *Backend, name string, id int) *Server {
 	s := &Server{Name: name, ID: id, Backend: b, hash: xxhash.Sum64String(name)}
 	s.agentPer.Store(100)
+	s.line.count = &s.Counters
 	s.state.Store(&State{
 		FromFile: true, Health: Health{Up: true},
 		period: period{running: true, since: now},
@@ -53,7 +55,7 @@ func (s *Server) configure(now time.Time, cfg ServerConfig) {
 	s.slowstart.Store(cfg.Slowstart.Milliseconds())
 	s.backup.Store(cfg.Backup)
 	s.keepsDown.Store(cfg.OnMarkedDown == "none")
-	s.maxconn.Store(int64(cfg.Maxconn))
+	s.limits.configure(&cfg)
 	state := *s.state.Load()
 	if admin, err := ParseAdmin(cfg.State); err == nil && state.FromFile {
 		state.Admin = admin
@@ -78,19 +80,12 @@ func (s *Server) Backup() bool { return s.backup.Load() }
 // their user is placed elsewhere.
 func (s *Server) KeepsSessions() bool { return s.keepsDown.Load() }
 
-// Maxconn is the most sessions at once; 0 is no limit.
-func (s *Server) Maxconn() int { return int(s.maxconn.Load()) }
-
 // Since is when the server last began or ceased to run, and downtime how long
 // it did not run in all: it runs while it is up and not in maintenance.
 func (s *Server) Since(now time.Time) (since time.Time, downtime time.Duration) {
 	p := s.state.Load().period
 	return p.since, p.downtime(now)
 }
-
-// SetMaxconn changes the most sessions at once, until the next reload; 0 is no
-// limit.
-func (s *Server) SetMaxconn(n int) { s.maxconn.Store(int64(n)) }
 
 // takesNew reports whether users the table does not know may go here.
 func (s *Server) takesNew() bool { return s.takes(s.Backend.panic.Load()) }
@@ -104,22 +99,6 @@ func (s *Server) takes(inPanic bool) bool {
 func (s *Server) keeps(inPanic, hasSessions bool) bool {
 	a := s.state.Load().access(inPanic)
 	return a.idle || hasSessions && a.busy
-}
-
-func (s *Server) full() bool {
-	limit := s.maxconn.Load()
-	return limit > 0 && s.Scur.Load() >= limit
-}
-
-// take reserves the place of one session; end gives it back.
-func (s *Server) take() bool {
-	n, limit := s.Scur.Add(1), s.maxconn.Load()
-	if limit > 0 && n > limit {
-		s.Scur.Add(-1)
-		return false
-	}
-	raise(&s.Smax, n)
-	return true
 }
 
 // SetHealth takes the result of a check. It does nothing in maintenance, where

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"imaplb/balancer"
 )
 
 // host is what a configuration is judged by besides its own text.
@@ -150,6 +152,21 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 	for _, s := range b.Servers {
 		at := keyPath(keyPath(path, "server"), s.Name)
 		r.checkServer(at, s, seen)
+		r.checkMinconn(b, at, s.Balancer)
+	}
+}
+
+// checkMinconn judges a limit that grows with the backend's sessions.
+func (r *report) checkMinconn(b *Backend, path string, s balancer.ServerConfig) {
+	at := keyPath(path, "minconn")
+	switch {
+	case s.Minconn == 0:
+	case s.Maxconn == 0:
+		r.fault(at, "minconn without maxconn: write the limit it grows to")
+	case s.Minconn > s.Maxconn:
+		r.fault(at, "%d is more than the %d of maxconn", s.Minconn, s.Maxconn)
+	case b.Balancer.Fullconn == 0:
+		r.fault(at, "minconn without fullconn: write in [%s] at how many sessions of the backend the limit is maxconn", keyPath("backend", b.Name))
 	}
 }
 

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 type Backend struct {
 	*balancer.Backend
 	settings atomic.Pointer[backendSettings]
+
+	mu    sync.Mutex // guards the fields below
+	timer *time.Timer
+	at    time.Time // when it rings; zero is not at all
 }
 
 // backendSettings are what a reload replaces. Immutable.
@@ -24,6 +29,7 @@ type backendSettings struct {
 // NewBackend joins a backend with its targets; see SetTargets.
 func NewBackend(b *balancer.Backend, targets map[*balancer.Server]*upstream.Target, timeoutServer time.Duration) *Backend {
 	n := &Backend{Backend: b}
+	b.SetAlarm(n.serveAt)
 	n.SetTargets(targets, timeoutServer)
 	return n
 }
@@ -37,4 +43,34 @@ func (b *Backend) SetTargets(targets map[*balancer.Server]*upstream.Target, time
 // Target is the way to a server, nil if it has left the configuration.
 func (b *Backend) Target(s *balancer.Server) *upstream.Target {
 	return b.settings.Load().targets[s]
+}
+
+// serveStep is the least time between two looks at who waits for time to pass;
+// what a login_rate allows meanwhile is let in together.
+const serveStep = 10 * time.Millisecond
+
+// serveAt has the queues served at that time, at most serveStep later.
+func (b *Backend) serveAt(at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if soon := now.Add(serveStep); at.Before(soon) {
+		at = soon
+	}
+	if !b.at.IsZero() && !b.at.After(at) {
+		return
+	}
+	b.at = at
+	if b.timer == nil {
+		b.timer = time.AfterFunc(at.Sub(now), b.serve) // ends when nobody waits for time to pass
+		return
+	}
+	b.timer.Reset(at.Sub(now))
+}
+
+func (b *Backend) serve() {
+	b.mu.Lock()
+	b.at = time.Time{}
+	b.mu.Unlock()
+	b.Serve(time.Now())
 }

@@ -16,7 +16,7 @@ type Session struct {
 	Backend  string // "" before login
 	Server   string // "" before login
 	User     string // "" before login
-	State    string // "tls", "login", "connect", "relay"
+	State    string // "tls", "login", "queue", "connect", "relay"
 	TLS      string // "TLSv1.3", "" for none
 	Start    time.Time
 	Idle     time.Duration

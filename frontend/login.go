@@ -47,6 +47,7 @@ type login struct {
 	held    bool // waits while its user is being moved
 	moved   bool // redispatched once
 	placed  int  // times that the user was placed
+	wait    wait
 }
 
 // Login notes what the client wants; it is begun behind the session machine's
@@ -86,16 +87,12 @@ func (l *login) start() {
 
 // placeUser asks the balancer for a server and begins the attempt.
 func (l *login) placeUser(now time.Time) {
-	var err error
+	l.place = balancer.Placement{}
 	if l.hold(now) {
 		return
 	}
-	l.placed++
-	if l.place, err = l.be.Place(now, l.ask); err != nil {
-		l.refuse(now, err)
-		return
-	}
-	l.try()
+	place, err := l.be.PlaceOrWait(now, l.ask, &l.wait.w, l)
+	l.got(now, place, err)
 }
 
 // hold makes the login wait while its user is being moved to another server,
@@ -121,17 +118,21 @@ func (l *login) refuse(now time.Time, err error) {
 	for _, n := range l.p.counters() {
 		n.Denied.Add(1)
 	}
-	reason, kind := "no_server", session.Unavailable
+	reason, state, failure := "no_server", "SC", session.Failure{Kind: session.Unavailable}
 	switch {
+	case l.wait.ended:
+		reason, state, failure = reasonQueueTimeout, stateQueueTimeout, l.fullFailure(err)
+	case errors.Is(err, balancer.ErrQueueFull):
+		reason, state, failure = reasonQueueFull, stateQueueFull, l.fullFailure(err)
 	case errors.Is(err, balancer.ErrFull):
-		reason = "server_full"
+		reason, failure = "server_full", l.fullFailure(err)
 	case errors.Is(err, balancer.ErrFrozen):
 		reason = "frozen"
 	case errors.Is(err, errHeld):
 		reason = "being_moved"
 	}
-	l.logFailed(reason, "SC", nil)
-	l.failed(now, session.Failure{Kind: kind})
+	l.logFailed(reason, state, nil)
+	l.failed(now, failure)
 }
 
 // try begins one attempt at the placed server.
@@ -183,6 +184,7 @@ func (l *login) note(r *upstream.Result) {
 		switch r.Outcome {
 		case upstream.OK:
 			n.AuthOK.Add(1)
+			n.Qtime.Add(l.wait.queued)
 		case upstream.AuthFailed, upstream.Refused:
 			n.AuthFail.Add(1)
 		case upstream.Temporary:
@@ -228,11 +230,24 @@ func (l *login) again(now time.Time) bool {
 		l.p.timerAt(now.Add(retryAfter))
 		return true
 	}
-	if l.moved || l.be.Redispatch(now, &l.place, l.ask) != nil {
+	return !l.moved && l.redispatch(now)
+}
+
+// redispatch goes on at another server if the rule of one home allows it. If
+// all others are full, a login whose server is away waits for one of them.
+func (l *login) redispatch(now time.Time) bool {
+	away := l.place.Server.Away()
+	switch err := l.be.Redispatch(now, &l.place, l.ask); {
+	case err == nil:
+		l.moved, l.retries = true, 0
+		l.try()
+	case errors.Is(err, balancer.ErrFull) && away:
+		l.moved, l.retries = true, 0
+		l.place.End(now)
+		l.placeUser(now)
+	default:
 		return false
 	}
-	l.moved, l.retries = true, 0
-	l.try()
 	return true
 }
 
@@ -242,14 +257,15 @@ func (l *login) expired(now time.Time) {
 	if l.attempt != nil {
 		return
 	}
-	if l.held {
+	switch {
+	case l.held:
 		l.placeUser(now)
-		return
+	case l.wait.on:
+		l.waitedTooLong(now)
+	case l.place.Server.Away() && !l.moved && l.redispatch(now):
+	default:
+		l.try()
 	}
-	if l.place.Server.Away() && !l.moved && l.be.Redispatch(now, &l.place, l.ask) == nil {
-		l.moved, l.retries = true, 0
-	}
-	l.try()
 }
 
 // failed tells the client and lets the connection go on.
@@ -266,6 +282,7 @@ func (l *login) cancel(now time.Time) {
 		l.attempt.Cancel()
 		l.attempt = nil
 	}
+	l.leave(now)
 	if l.place.Server != nil {
 		l.place.End(now)
 	}
@@ -309,7 +326,7 @@ func (l *login) readdressed() bool {
 // administrators read it.
 func (l *login) logFailed(reason, state string, r *upstream.Result) {
 	c := l.p.c
-	attrs := make([]slog.Attr, 0, 14)
+	attrs := make([]slog.Attr, 0, 15)
 	attrs = append(attrs, slog.String("sess", c.name()), slog.String("fe", c.fe.Name), slog.String("be", l.be.Name))
 	if l.place.Server != nil {
 		attrs = append(attrs, slog.String("srv", l.place.Server.Name))
@@ -324,6 +341,9 @@ func (l *login) logFailed(reason, state string, r *upstream.Result) {
 		if r.Err != nil {
 			attrs = append(attrs, slog.String("err", cause(r.Err)))
 		}
+	}
+	if l.wait.queued > 0 {
+		attrs = append(attrs, slog.String("queued", duration(l.wait.queued.Milliseconds())))
 	}
 	attrs = append(attrs, slog.String("dur", duration(time.Since(l.begun).Milliseconds())))
 	c.fe.e.log.LogAttrs(context.Background(), slog.LevelInfo, "login failed", attrs...)

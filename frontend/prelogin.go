@@ -367,6 +367,9 @@ func (p *prelogin) info(now time.Time, s *Session) {
 		s.State = "tls"
 	case p.login != nil:
 		s.State, s.User = "connect", p.login.user
+		if p.login.wait.on {
+			s.State, s.Backend = "queue", p.login.be.Name
+		}
 		if srv := p.login.place.Server; srv != nil {
 			s.Backend, s.Server = srv.Backend.Name, srv.Name
 		}

@@ -42,8 +42,11 @@ var failures = [numFailures]struct {
 // Failure is the outcome of a login that failed. The zero value is AuthFailed.
 type Failure struct {
 	Kind       FailureKind
-	code, text string // Forwarded only
+	code, text string // text is empty for the usual one of the kind; code is for Forwarded only
 }
+
+// Saying is a failure with a text of ours that says more than the usual one.
+func Saying(kind FailureKind, text string) Failure { return Failure{Kind: kind, text: text} }
 
 // maxCode is the longest response code that is passed on, in bytes.
 const maxCode = 32
@@ -78,11 +81,11 @@ func (f Failure) Code() string {
 
 // Text is the human text that the client is told.
 func (f Failure) Text() string {
-	if f.Kind != Forwarded {
-		return failures[f.Kind].text
-	}
-	if f.text == "" {
+	switch {
+	case f.text != "":
+		return f.text
+	case f.Kind == Forwarded:
 		return "Login failed."
 	}
-	return f.text
+	return failures[f.Kind].text
 }

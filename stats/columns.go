@@ -16,8 +16,8 @@ type column struct {
 var columns = []column{
 	{"pxname", "KNS", "FBS", func(l *line) value { return str(l.proxy.Name) }, "Proxy name"},
 	{"svname", "KNS", "FBS", func(l *line) value { return str(l.row.Name) }, "FRONTEND, BACKEND or the server name"},
-	{"qcur", "MGP", "BS", zero32, "Logins queued now"},
-	{"qmax", "MMP", "BS", zero32, "Most logins queued at once"},
+	{"qcur", "MGP", "BS", gauge(func(r *Row) int64 { return r.Qcur }), "Logins queued now"},
+	{"qmax", "MMP", "BS", gauge(func(r *Row) int64 { return r.Qmax }), "Most logins queued at once"},
 	{"scur", "MGP", "FBS", gauge(func(r *Row) int64 { return r.Scur }), "Sessions now"},
 	{"smax", "MMP", "FBS", gauge(func(r *Row) int64 { return r.Smax }), "Most sessions at once"},
 	{"slim", "CLP", "FBS", limit(func(r *Row) int64 { return r.Slim }), "Limit of sessions"},
@@ -39,7 +39,7 @@ var columns = []column{
 	{"chkdown", "MCP", "BS", checked(counter(func(r *Row) int64 { return r.ChkDown })), "Changes from UP to DOWN"},
 	{"lastchg", "MAP", "BS", checked(gauge(func(r *Row) int64 { return r.LastChange })), "Seconds since the state changed"},
 	{"downtime", "MCP", "BS", checked(gauge(func(r *Row) int64 { return r.Downtime })), "Seconds spent DOWN"},
-	{name: "qlimit"},
+	{"qlimit", "CLP", "S", limit(func(r *Row) int64 { return r.Qlimit }), "Limit of queued logins"},
 	{"pid", "KGP", "FBS", constant(u32(1)), "Number of the process (always 1)"},
 	{"iid", "KGS", "FBS", func(l *line) value { return u32(int64(l.proxy.ID)) }, "Proxy id"},
 	{"sid", "KGS", "FBS", gauge(func(r *Row) int64 { return int64(r.ID) }), "Server id"},
@@ -145,6 +145,9 @@ var imapColumns = []column{
 	{"login_timeout", "MCP", "FBS", counter(func(r *Row) int64 { return r.LoginTimeout }), "Logins not finished in time"},
 	{"login_proto", "MCP", "FBS", counter(func(r *Row) int64 { return r.LoginProto }), "Logins ended by a protocol error"},
 	{"tls_cur", "MGP", "F", gauge(func(r *Row) int64 { return r.TLS }), "Connections under TLS now"},
+	{"login_cur", "MGP", "S", gauge(func(r *Row) int64 { return r.Logins }), "Logins under way now"},
+	{"login_max", "MMP", "S", gauge(func(r *Row) int64 { return r.LoginMax }), "Most logins under way at once"},
+	{"login_lim", "CLP", "S", limit(func(r *Row) int64 { return r.LoginLimit }), "Limit of logins under way"},
 }
 
 // zero32 and zero64 are fields of what imaplb does not have.

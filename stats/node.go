@@ -137,6 +137,7 @@ type Row struct {
 	Effective             int   // weight in force: with the agent's word and the slow start
 	Throttle              int   // per cent of a slow start under way, 0 is none
 	Act, Bck              int   // usable servers of a backend; 1/0 flags of a server
+	Qcur, Qmax, Qlimit    int64 // logins that wait; Qlimit 0 is no limit
 	Scur, Smax, Slim      int64 // Slim 0 is no limit
 	Stot, Bin, Bout       int64
 	Dreq, Ereq            int64 // refused (TLS required, bad commands …) and malformed
@@ -166,6 +167,7 @@ type Row struct {
 	// Ours: logins by what came of them, and users with an entry.
 	AuthOK, AuthFail, AuthTemp, AuthLimit int64
 	LoginTimeout, LoginProto              int64
+	Logins, LoginMax, LoginLimit          int64 // logins under way, of a server; LoginLimit 0 is no limit
 	TLS                                   int64 // connections under TLS now, of a frontend
 }
 

@@ -80,11 +80,12 @@ func TestLimitMaxconn(t *testing.T) {
 	}
 }
 
-// A server at its maxconn takes nobody more; its users are told to come back.
+// A server at its maxconn takes nobody more; without a queue its users are told
+// to come back.
 func TestLimitServer(t *testing.T) {
 	t.Parallel()
 	d := sharedDovecots(t)[0]
-	l := runLB(t, options{servers: []server{{"s1", d.addr, "maxconn = 2"}}})
+	l := runLB(t, options{backend: `timeout_queue = "0s"`, servers: []server{{"s1", d.addr, "maxconn = 2"}}})
 	user := newUser()
 	a, b := loggedIn(t, l.plain, user), loggedIn(t, l.plain, newUser())
 	c := greeted(t, l.plain)

@@ -89,6 +89,7 @@ func (n *node) frontendRow(now time.Time, f *frontend.Frontend) stats.Row {
 // counted is what servers and backends have in common.
 func counted(now time.Time, c *balancer.Counters) stats.Row {
 	row := stats.Row{
+		Qcur: c.Qcur.Load(), Qmax: c.Qmax.Load(), Logins: c.Logins.Load(), LoginMax: c.LoginMax.Load(),
 		Scur: c.Scur.Load(), Smax: c.Smax.Load(), Stot: c.Stot.Load(), Bin: c.Bin.Load(), Bout: c.Bout.Load(),
 		Econ: c.Econ.Load(), Eresp: c.Eresp.Load(), Wretr: c.Wretr.Load(), Wredis: c.Wredis.Load(),
 		CliAbrt: c.CliAbrt.Load(), SrvAbrt: c.SrvAbrt.Load(), Lbtot: c.Lbtot.Load(), Connect: c.Connect.Load(),
@@ -109,6 +110,7 @@ func backendRow(now time.Time, b *backend) stats.Row {
 	row := counted(now, &b.Counters)
 	row.Name, row.Status = "BACKEND", "UP"
 	row.Effective, row.Weight = b.Weights(now)
+	row.Slim = int64(b.Config().Fullconn)
 	row.InitialWeight = row.Weight
 	row.Act, row.Bck = b.Usable()
 	up, since, down := b.Up(now)
@@ -128,6 +130,7 @@ func serverRow(now time.Time, b *backend, s *balancer.Server) stats.Row {
 	if t := s.Throttle(now); t < 100 {
 		row.Throttle = t
 	}
+	row.Qlimit, row.LoginLimit = int64(s.Maxqueue()), int64(s.Maxlogins())
 	if row.Act = 1; s.Backup() {
 		row.Act, row.Bck = 0, 1
 	}

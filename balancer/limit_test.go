@@ -1,0 +1,158 @@
+package balancer
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// The limit in force, as HAProxy's srv_dynamic_maxconn has it.
+func TestDynamicLimit(t *testing.T) {
+	for _, c := range []struct {
+		minconn, maxconn, fullconn int
+		conns, want                int64
+	}{
+		{0, 100, 0, 50, 100},
+		{0, 0, 0, 50, 0},
+		{10, 100, 1000, 0, 10},
+		{10, 100, 1000, 100, 10},
+		{10, 100, 1000, 500, 50},
+		{10, 100, 1000, 999, 99},
+		{10, 100, 1000, 1000, 100},
+		{10, 100, 1000, 5000, 100},
+		{10, 100, 0, 5, 100},
+		{100, 100, 1000, 5, 100},
+	} {
+		s := setup(1, "hash", nil)
+		s.Config.Fullconn = c.fullconn
+		s.Servers[0].Config.Minconn, s.Servers[0].Config.Maxconn = c.minconn, c.maxconn
+		b := NewBackend(start, "mail", 3, s)
+		b.Scur.Store(c.conns)
+		if got := b.Server("s1").Limit(); got != c.want {
+			t.Errorf("minconn %d maxconn %d fullconn %d with %d sessions: %d, want %d", c.minconn, c.maxconn, c.fullconn, c.conns, got, c.want)
+		}
+	}
+}
+
+// A bucket gives a second's tokens at once, then one at a time.
+func TestBucket(t *testing.T) {
+	var b bucket
+	now := start.UnixNano()
+	taken := func(at time.Duration) (n int) {
+		for b.take(now+int64(at), 10) {
+			n++
+		}
+		return n
+	}
+	for _, c := range []struct {
+		at   time.Duration
+		want int
+	}{{0, 10}, {99 * time.Millisecond, 0}, {100 * time.Millisecond, 1}, {350 * time.Millisecond, 2}, {time.Hour, 10}} {
+		if got := taken(c.at); got != c.want {
+			t.Errorf("at %v: %d tokens, want %d", c.at, got, c.want)
+		}
+	}
+	if wait := b.wait(now+int64(time.Hour), 10); wait != 100*time.Millisecond {
+		t.Errorf("the next in %v, want 100ms", wait)
+	}
+	if got := taken(0); got != 10 { // the clock went back an hour
+		t.Errorf("after the clock went back: %d tokens, want 10", got)
+	}
+}
+
+// Logins under way are bounded; the sessions behind them are not.
+func TestMaxlogins(t *testing.T) {
+	s := queued(1, 0)
+	s.Servers[0].Config.Maxlogins = 2
+	b := NewBackend(start, "mail", 3, s)
+	p, q := mustPlace(t, b, "alice"), mustPlace(t, b, "bob")
+	g, h := mustWait(t, b, "carol"), mustWait(t, b, "dave")
+	if err := p.Begin(start); err != nil {
+		t.Fatal(err)
+	}
+	c := mustClaim(t, b, g)
+	q.End(start) // it failed
+	d := mustClaim(t, b, h)
+	if n := b.Server("s1").Logins.Load(); n != 2 || b.Server("s1").LoginMax.Load() != 2 || b.Scur.Load() != 3 {
+		t.Errorf("%d logins under way, %d sessions, want 2 and 3", n, b.Scur.Load())
+	}
+	for _, p := range []*Placement{&p, c, d} {
+		p.End(start)
+	}
+	wantEmpty(t, b)
+}
+
+// At login_rate who waits is let in when it is time, by the alarm.
+func TestLoginRate(t *testing.T) {
+	s := queued(1, 0)
+	s.Servers[0].Config.LoginRate = 5
+	b := NewBackend(start, "mail", 3, s)
+	var alarm time.Time
+	b.SetAlarm(func(at time.Time) { alarm = at })
+	var all []*Placement
+	for i := range 5 {
+		all = append(all, begin(t, b, fmt.Sprint("u", i)))
+	}
+	g, h := mustWait(t, b, "u0"), mustWait(t, b, "new")
+	for i, g := range []*guest{g, h} {
+		if want := start.Add(time.Duration(i+1) * 200 * time.Millisecond); !alarm.Equal(want) || g.isWoken() {
+			t.Fatalf("alarm at %v, want %v", alarm, want)
+		}
+		b.Serve(alarm.Add(-time.Millisecond))
+		if g.isWoken() {
+			t.Fatal("woken too early")
+		}
+		now := start.Add(time.Duration(i+1) * 200 * time.Millisecond)
+		b.Serve(now)
+		all = append(all, mustClaim(t, b, g))
+	}
+	for _, p := range all {
+		p.End(start)
+	}
+	wantEmpty(t, b)
+}
+
+// With a place elsewhere nobody waits for a token.
+func TestLoginRateSpreads(t *testing.T) {
+	s := queued(2, 0)
+	s.Servers[0].Config.LoginRate, s.Servers[1].Config.LoginRate = 1, 5
+	b := NewBackend(start, "mail", 3, s)
+	for i := range 6 {
+		p, err := b.Place(start, Ask{Key: fmt.Sprint("u", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.End(start)
+	}
+	if _, err := b.Place(start, Ask{Key: "u7"}); !errors.Is(err, ErrFull) {
+		t.Errorf("without a token: %v, want ErrFull", err)
+	}
+	p, err := b.Place(start.Add(200*time.Millisecond), Ask{Key: "u7"})
+	if err != nil || p.Server.Name != "s2" {
+		t.Fatalf("with a new token at s2: %v", err)
+	}
+	p.End(start)
+}
+
+// Choosing a place without limits, and with them, takes no memory.
+func TestPlacesCostNoMemory(t *testing.T) {
+	for _, maxconn := range []int{0, 100} {
+		s := setup(10, "hash", nil)
+		for i := range s.Servers {
+			s.Servers[i].Config.Maxconn = maxconn
+		}
+		b := NewBackend(start, "mail", 3, s)
+		var g guest
+		n := testing.AllocsPerRun(100, func() {
+			p, err := b.PlaceOrWait(start, Ask{Key: "alice"}, &g.w, &g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.End(start)
+		})
+		if n != 0 {
+			t.Errorf("maxconn %d: %v allocations", maxconn, n)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"imaplb/balancer"
+	"imaplb/session"
+)
+
+// wait is a login's waiting for a place at a server. Owned by the loop of the
+// connection, but for what the balancer guards.
+type wait struct {
+	w      balancer.Waiter
+	on     bool // it waits
+	ended  bool // it has waited too long
+	begun  time.Time
+	queued time.Duration    // how long it waited in all, when it got its place
+	home   *balancer.Server // that it waits for; nil for any
+}
+
+// Reasons of logins that waited or would have had to.
+const (
+	reasonQueueTimeout = "queue_timeout"
+	reasonQueueFull    = "queue_full"
+
+	stateQueueTimeout = "sQ"
+	stateQueueFull    = "SQ"
+)
+
+// got takes what the balancer says to the wish for a place.
+func (l *login) got(now time.Time, place balancer.Placement, err error) {
+	switch {
+	case errors.Is(err, balancer.ErrWaiting):
+		l.wait.on, l.wait.home = true, place.Server
+		if l.wait.begun.IsZero() {
+			l.wait.begun = now
+		}
+		end := l.wait.begun.Add(l.be.Config().TimeoutQueue)
+		if by := l.p.s.Deadline(); end.After(by) {
+			end = by
+		}
+		l.p.timerAt(end)
+	case err != nil:
+		l.refuse(now, err)
+	default:
+		l.place = place
+		l.placed++
+		if !l.wait.begun.IsZero() {
+			l.waited(now)
+		}
+		l.try()
+	}
+}
+
+// Woken is the end of the wait. It implements balancer.Waker.
+func (l *login) Woken() { l.p.c.w().loop.Post(l.awake) }
+
+// awake takes the place that was kept, if the client is still there and the
+// place is still for him.
+func (l *login) awake() {
+	if l.p.login != l || !l.wait.on {
+		return
+	}
+	now := time.Now()
+	l.wait.on = false
+	if l.p.c.fe.e.isHeld(l.be.Table(), l.ask.Key) {
+		l.be.Leave(now, &l.wait.w)
+		l.placeUser(now)
+		return
+	}
+	place, err := l.be.Claim(now, l.ask, &l.wait.w)
+	if errors.Is(err, balancer.ErrAgain) {
+		l.placeUser(now)
+		return
+	}
+	l.got(now, place, err)
+}
+
+// leave ends the wait of a client that has left.
+func (l *login) leave(now time.Time) {
+	if l.wait.on {
+		l.wait.on = false
+		l.be.Leave(now, &l.wait.w)
+	}
+}
+
+// waitedTooLong answers a login that found no place in time.
+func (l *login) waitedTooLong(now time.Time) {
+	l.leave(now)
+	l.wait.ended, l.wait.queued = true, now.Sub(l.wait.begun)
+	l.refuse(now, balancer.ErrFull)
+}
+
+// waited counts and logs a wait that came to its good end.
+func (l *login) waited(now time.Time) {
+	l.wait.queued = now.Sub(l.wait.begun)
+	c := l.p.c
+	c.fe.e.log.LogAttrs(context.Background(), slog.LevelInfo, "login waited",
+		slog.String("sess", c.name()), slog.String("fe", c.fe.Name),
+		slog.String("be", l.be.Name), slog.String("srv", l.place.Server.Name),
+		slog.String("src", c.srcName()), slog.String("user", l.req.User),
+		slog.String("queued", duration(l.wait.queued.Milliseconds())),
+		slog.Int("srv_queue", l.wait.w.AheadServer), slog.Int("be_queue", l.wait.w.AheadBackend))
+}
+
+// fullFailure is what the client is told when there was no place.
+func (l *login) fullFailure(err error) session.Failure {
+	who := "All servers are full"
+	if l.wait.home != nil {
+		who = "Server is full"
+	}
+	switch {
+	case errors.Is(err, balancer.ErrQueueFull):
+		return session.Saying(session.Unavailable, "Server is full and too many are waiting, try again later.")
+	case l.wait.ended:
+		return session.Saying(session.Unavailable, fmt.Sprintf("%s, waited %ds, try again later.", who, int(l.wait.queued.Round(time.Second).Seconds())))
+	}
+	return session.Saying(session.Unavailable, "Server is full, try again later.")
+}
