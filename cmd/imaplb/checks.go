@@ -10,6 +10,7 @@ import (
 	"imaplb/balancer"
 	"imaplb/cluster"
 	"imaplb/health"
+	"imaplb/proxyproto"
 	"imaplb/relay"
 	"imaplb/upstream"
 )
@@ -114,6 +115,7 @@ func checkTarget(t *upstream.Target) health.Target {
 	to := health.Target{
 		Network: "tcp", Address: t.Addr.String(), Source: sourceAddr(t),
 		TLS: t.TLS(), StartTLS: t.TLSMode() == "starttls",
+		Preamble: proxyproto.AppendLocal(nil, t.SendProxy()),
 	}
 	if path, ok := strings.CutPrefix(to.Address, "unix:"); ok {
 		to.Network, to.Address = "unix", path
