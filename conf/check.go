@@ -148,6 +148,7 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 	if len(b.Servers) == 0 {
 		r.fault(keyPath(path, "server"), "no server: write at least one [%s.server.NAME] with an addr", path)
 	}
+	r.checkCheck(keyPath(path, "check"), b)
 	seen := map[string]string{}
 	for _, s := range b.Servers {
 		at := keyPath(keyPath(path, "server"), s.Name)

@@ -33,6 +33,7 @@ func (r *report) imply(c *Config) {
 	}
 	for i := range c.Backends {
 		absolute(dir, &c.Backends[i].Hook.OnMove)
+		absolute(dir, &c.Backends[i].Check.PasswordFile)
 		for j := range c.Backends[i].Servers {
 			u := &c.Backends[i].Servers[j].Upstream
 			absoluteUnix(dir, &u.Addr)

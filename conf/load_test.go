@@ -30,6 +30,7 @@ func writeCerts(t *testing.T, dir string) {
 	writeCert(t, dir, "expired", 2020)
 	writeFile(t, dir, "junk.pem", "no certificate\n")
 	writeFile(t, dir, "large.pem", strings.Repeat("\x00", maxFile+1))
+	writeFile(t, dir, "ok.pass", "fake-password\n")
 	writeFile(t, dir, "ok.peers", "# no secret\n"+base64.StdEncoding.EncodeToString(make([]byte, 32))+"\n")
 	writeFile(t, dir, "bad.peers", "\nnot base64!\n")
 }

@@ -69,13 +69,17 @@ var rules = map[string]rule{
 	"backend.*.move_hook_timeout": lasting(100*time.Millisecond, time.Minute),
 	"backend.*.kick_delay":        lasting(0, 30*time.Second),
 
-	"backend.*.check.kind":      oneOf("tcp", "none"),
+	"backend.*.check.kind":      oneOf("tcp", "tls", "imap", "login", "none"),
 	"backend.*.check.inter":     lasting(10*time.Millisecond, day),
 	"backend.*.check.fastinter": lasting(0, day),
 	"backend.*.check.downinter": lasting(0, day),
 	"backend.*.check.timeout":   lasting(10*time.Millisecond, time.Hour),
 	"backend.*.check.rise":      within(1, 100),
 	"backend.*.check.fall":      within(1, 100),
+
+	"backend.*.check.observe":     oneOf("none", "layer4", "layer7"),
+	"backend.*.check.error_limit": within(1, 1_000_000),
+	"backend.*.check.on_error":    oneOf("fastinter", "fail-check", "sudden-death", "mark-down"),
 
 	"backend.*.server.*.weight":         within(0, 256),
 	"backend.*.server.*.maxconn":        within(0, 50_000_000),

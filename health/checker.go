@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// Probe looks at a server once and returns nil if it is well. It must end when
+// Probe looks at a server once; without an error it is well. It must end when
 // ctx does.
-type Probe func(ctx context.Context) error
+type Probe func(ctx context.Context) (Seen, error)
 
 // Result is one check and the status after it.
 type Result struct {
 	Time     time.Time // when the check ended
 	Duration time.Duration
-	Check    string // "L4OK", "L4TOUT", "L4CON"; "SOCKERR" says nothing of the server
-	Desc     string // what was met, such as "connection refused"; "" for L4OK
+	Check    string // HAProxy's word: "L4OK", "L4TOUT", "L7STS" …; "SOCKERR" says nothing of the server
+	Desc     string // what was met, such as "connection refused"; "" is nothing
+	Caps     string // capabilities of an IMAP server that told them, now or before
 	Failed   bool   // the check failed and the server was not quite down before it
 	Changed  bool   // up or down is new
 	Status   Status
@@ -28,11 +29,13 @@ type Checker struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	wake   chan struct{} // holds one token when the fields below have changed
+	caps   string        // owned by the goroutine
 
 	mu     sync.Mutex // guards the fields below
 	cfg    Config
 	probe  Probe
 	paused bool
+	blamed bool // Blame was called
 }
 
 // New returns a checker. report is called after each check, by the checker's
@@ -70,9 +73,30 @@ func (c *Checker) Update(cfg Config, probe Probe) {
 // then at once, and with the status of a start.
 func (c *Checker) Pause(paused bool) {
 	c.mu.Lock()
+	changed := c.paused != paused
 	c.paused = paused
 	c.mu.Unlock()
+	if changed { // else a wait under way, the first one too, would begin anew
+		c.nudge()
+	}
+}
+
+// Blame is told that users' logins have failed too often: on_error says what
+// becomes of it, and the next check comes after fastinter. It does not block;
+// several calls may count as one.
+func (c *Checker) Blame() {
+	c.mu.Lock()
+	c.blamed = !c.paused
+	c.mu.Unlock()
 	c.nudge()
+}
+
+// takeBlame reports whether Blame was called.
+func (c *Checker) takeBlame() (blamed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	blamed, c.blamed = c.blamed && !c.paused, false
+	return blamed
 }
 
 func (c *Checker) nudge() {
@@ -106,6 +130,9 @@ func (c *Checker) run(ctx context.Context, wait time.Duration) {
 				status = status.With(cfg.Rise, cfg.Fall)
 				wait = cfg.pause(status)
 			}
+			if c.takeBlame() {
+				status, wait = c.blame(cfg, status)
+			}
 		case <-timer.C:
 			if status = c.check(ctx, status); ctx.Err() != nil {
 				return
@@ -124,14 +151,18 @@ func (c *Checker) check(ctx context.Context, old Status) Status {
 	cfg, probe, _ := c.settings()
 	start := time.Now()
 	probing, cancel := context.WithTimeout(ctx, cfg.Timeout)
-	err := probe(probing)
+	seen, err := probe(probing)
 	cancel()
 	end := time.Now()
 	if _, _, paused := c.settings(); paused || ctx.Err() != nil {
 		return old
 	}
 	r := Result{Time: end, Duration: end.Sub(start), Status: old}
-	r.Check, r.Desc = word(err)
+	r.Check, r.Desc = word(seen, err)
+	if seen.Caps != "" {
+		c.caps = seen.Caps
+	}
+	r.Caps = c.caps
 	if r.Check != sockerr {
 		r.Status = old.After(err == nil)
 		r.Failed = err != nil && old.Count > 0
@@ -139,6 +170,21 @@ func (c *Checker) check(ctx context.Context, old Status) Status {
 	}
 	c.report(r)
 	return r.Status
+}
+
+// blame does what on_error says and returns how long to wait for the next check.
+func (c *Checker) blame(cfg Config, old Status) (Status, time.Duration) {
+	status, wait := old.Blamed(cfg.OnError), cfg.Inter
+	if cfg.Fastinter > 0 {
+		wait = min(wait, cfg.Fastinter)
+	}
+	if status != old {
+		c.report(Result{
+			Time: time.Now(), Check: "HANA", Desc: "users' logins fail", Caps: c.caps, Status: status,
+			Failed: old.Count > 0, Changed: status.Up() != old.Up(),
+		})
+	}
+	return status, wait
 }
 
 // pause is the time until the next check.

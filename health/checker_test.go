@@ -29,11 +29,11 @@ func newBench(cfg Config) *bench {
 	return b
 }
 
-func (b *bench) probe(ctx context.Context) error {
+func (b *bench) probe(context.Context) (Seen, error) {
 	if p := b.err.Load(); p != nil {
-		return *p
+		return Seen{}, *p
 	}
-	return nil
+	return Seen{Check: "L4OK"}, nil
 }
 
 func (b *bench) answer(err error) {
@@ -101,9 +101,9 @@ func TestIntervalsDefaultToInter(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		results := make(chan Result, 10)
-		c := New(config, func(ctx context.Context) error {
+		c := New(config, func(ctx context.Context) (Seen, error) {
 			<-ctx.Done()
-			return ctx.Err()
+			return Seen{}, ctx.Err()
 		}, func(r Result) { results <- r })
 		c.Start(0)
 		defer c.Stop()
@@ -119,9 +119,9 @@ func TestTimeout(t *testing.T) {
 
 func TestStopEndsACheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New(config, func(ctx context.Context) error {
+		c := New(config, func(ctx context.Context) (Seen, error) {
 			<-ctx.Done()
-			return ctx.Err()
+			return Seen{}, ctx.Err()
 		}, func(r Result) { t.Errorf("reported %+v after Stop", r) })
 		c.Start(0)
 		synctest.Wait()
@@ -169,7 +169,7 @@ func TestUpdate(t *testing.T) {
 		b.want(t, "before", time.Second, " 0s:UP")
 		cfg := config
 		cfg.Inter, cfg.Fall = 2*time.Second, 1
-		b.Update(cfg, func(context.Context) error { return errDown })
+		b.Update(cfg, func(context.Context) (Seen, error) { return Seen{}, errDown })
 		b.want(t, "the new probe fails, once is enough", 2*time.Second, " 3s:DOWN!")
 	})
 }
@@ -195,4 +195,42 @@ func TestSpread(t *testing.T) {
 	if Spread(time.Second, 0, 0) != 0 {
 		t.Error("Spread of no servers is not 0")
 	}
+}
+
+// Users' logins fail: the status at once, and the next check after fastinter.
+func TestBlame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config
+		cfg.OnError = "sudden-death"
+		b := newBench(cfg)
+		b.Start(0)
+		defer b.Stop()
+		b.want(t, "up", 2*time.Second, " 0s:UP")
+		b.Blame()
+		b.want(t, "one failure from down, checked soon", 2*time.Second, " 2s:UP 1/3 3s:UP")
+		b.answer(errDown)
+		b.Blame()
+		b.want(t, "the check agrees", 2*time.Second, " 4s:UP 1/3 5s:DOWN!")
+		b.answer(nil)
+		b.Pause(true)
+		b.Blame()
+		cfg.OnError = "fastinter"
+		b.Update(cfg, b.probe)
+		b.want(t, "in maintenance nobody listens", time.Minute, "")
+		b.Pause(false)
+		b.want(t, "back", time.Second, " 1m6s:UP")
+		b.Blame()
+		b.want(t, "only sooner", 2*time.Second, " 1m8s:UP")
+	})
+}
+
+// A checker that is told before its start that it is not paused keeps its turn.
+func TestFirstCheckKeepsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(config)
+		b.Pause(false)
+		b.Start(3 * time.Second)
+		defer b.Stop()
+		b.want(t, "first", 4*time.Second, " 3s:UP")
+	})
 }

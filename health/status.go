@@ -36,6 +36,21 @@ func (s Status) After(ok bool) Status {
 	return s
 }
 
+// Blamed is the status after users' logins have failed too often, by the word
+// of on_error. HAProxy's health_adjust.
+func (s Status) Blamed(onError string) Status {
+	switch onError {
+	case "fail-check":
+		return s.After(false)
+	case "sudden-death": // one more failure and it is down
+		s.Count = min(s.Count, s.Rise+1)
+		return s.After(false)
+	case "mark-down":
+		s.Count = 0
+	}
+	return s
+}
+
 // With is the status under other limits: as up or down as before, and as far
 // from changing as the new limits allow.
 func (s Status) With(rise, fall int) Status {

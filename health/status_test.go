@@ -83,7 +83,7 @@ func TestWord(t *testing.T) {
 		{&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}, "SOCKERR", "too many open files"},
 		{errors.New("else"), "L4CON", "cannot connect"},
 	} {
-		if check, desc := word(c.err); check != c.check || desc != c.desc {
+		if check, desc := word(Seen{Check: "L4OK"}, c.err); check != c.check || desc != c.desc {
 			t.Errorf("word(%v) = %s %q, want %s %q", c.err, check, desc, c.check, c.desc)
 		}
 	}
@@ -95,8 +95,8 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	source := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7)}
-	probe := Connect("tcp", l.Addr().String(), source)
-	if err := probe(t.Context()); err != nil {
+	probe := NewProbe("tcp", Target{Network: "tcp", Address: l.Addr().String(), Source: source}, "", nil)
+	if seen, err := probe(t.Context()); err != nil || seen.Check != "L4OK" {
 		t.Fatalf("probe of a listener = %v", err)
 	}
 	conn, err := l.Accept()
@@ -113,7 +113,7 @@ func TestConnect(t *testing.T) {
 	}
 	ctx, cancel := context.WithDeadline(t.Context(), timeZero())
 	defer cancel()
-	if check, _ := word(Connect("tcp", l.Addr().String(), nil)(ctx)); check != "L4TOUT" {
+	if check, _ := word(probe(ctx)); check != "L4TOUT" {
 		t.Errorf("probe without time = %s, want L4TOUT", check)
 	}
 }
@@ -125,7 +125,32 @@ func TestConnectUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := Connect("unix", path, nil)(t.Context()); err != nil {
+	if _, err := NewProbe("tcp", Target{Network: "unix", Address: path}, "", nil)(t.Context()); err != nil {
 		t.Fatalf("probe = %v", err)
+	}
+}
+
+// What failed logins of users do to the status, by on_error.
+func TestBlamed(t *testing.T) {
+	for _, c := range []struct {
+		onError, before, want string
+	}{
+		{"fastinter", "UP", "UP"},
+		{"fail-check", "UP", "UP 2/3"},
+		{"fail-check", "UP 1/3", "DOWN"},
+		{"sudden-death", "UP", "UP 1/3"},
+		{"sudden-death", "UP 2/3", "UP 1/3"},
+		{"sudden-death", "UP 1/3", "DOWN"},
+		{"mark-down", "UP", "DOWN"},
+		{"mark-down", "DOWN 1/2", "DOWN"},
+		{"fail-check", "DOWN", "DOWN"},
+	} {
+		for count := range 5 {
+			if s := (Status{count, 2, 3}); s.String() == c.before {
+				if got := s.Blamed(c.onError).String(); got != c.want {
+					t.Errorf("%s: %s becomes %s, want %s", c.onError, c.before, got, c.want)
+				}
+			}
+		}
 	}
 }

@@ -20,9 +20,10 @@ func TestProxyToDovecot(t *testing.T) {
 	for _, version := range []string{"v1", "v2"} {
 		t.Run(version, func(t *testing.T) {
 			l := runLB(t, options{
-				backend: "check = { kind = \"none\" }",
+				backend: "check = { kind = \"imap\" }", // checks send the header too
 				servers: []server{{"s1", d.prox, "trusted = false\nsend_proxy = \"" + version + "\""}},
 			})
+			within(t, patience, "a good check", func() bool { return l.stat("mail", "s1", "check_status") == "L7OK" })
 			user := newUser()
 			c := dialFrom(t, "127.0.0.78", l.plain)
 			c.expect("* OK")

@@ -81,5 +81,12 @@ func clientTLS(sc *ServerConfig) (*tls.Config, error) {
 // Source is the local address to connect from, zero for the kernel's choice.
 func (t *Target) Source() netip.Addr { return t.source }
 
+// TLS is the TLS of our side, nil for none. It must not be changed.
+func (t *Target) TLS() *tls.Config { return t.tls }
+
+// SendProxy is the version of the PROXY header the server wants: "", "v1" or
+// "v2".
+func (t *Target) SendProxy() string { return t.sendProxy }
+
 // TLSMode is "none", "starttls" or "implicit".
 func (t *Target) TLSMode() string { return t.tlsMode }

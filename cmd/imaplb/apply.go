@@ -29,6 +29,7 @@ const resolveTimeout = 10 * time.Second
 type plan struct {
 	tls     map[string]*tls.Config                 // by frontend
 	targets map[string]map[string]*upstream.Target // by backend and server
+	secrets map[string][]byte                      // by backend: the password of the checks
 	bound   map[string]map[string]*frontend.Listener
 }
 
@@ -67,7 +68,7 @@ func (n *node) applyParts(cfg *conf.Config, p *plan) (next, old *parts) {
 func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err error) {
 	p = &plan{
 		tls: map[string]*tls.Config{}, targets: map[string]map[string]*upstream.Target{},
-		bound: map[string]map[string]*frontend.Listener{},
+		bound: map[string]map[string]*frontend.Listener{}, secrets: map[string][]byte{},
 	}
 	var faults []error
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
@@ -80,6 +81,13 @@ func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err erro
 				faults = append(faults, fmt.Errorf("%s: backend.%s.server.%s: %w", n.path, b.Name, s.Name, err))
 			}
 			p.targets[b.Name][s.Name] = t
+		}
+		if b.Check.Kind == "login" {
+			secret, err := readSecret(b.Check.PasswordFile)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s: backend.%s.check.password_file: %w", n.path, b.Name, err))
+			}
+			p.secrets[b.Name] = secret
 		}
 	}
 	for _, f := range cfg.Frontends {
@@ -198,7 +206,7 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	b := old.backend(cfg.Name)
 	if b == nil {
 		bal := balancer.NewBackend(now, cfg.Name, n.id(), setup)
-		return &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer), cfg}
+		return &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer), cfg, p.secrets[cfg.Name]}
 	}
 	// Sessions on a server that left the file go on; their users' next login
 	// finds another home and ends them.
@@ -209,7 +217,7 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	for _, s := range moved {
 		n.engine.CloseServer(s, relay.Moved, 0)
 	}
-	return &backend{b.Backend, cfg}
+	return &backend{b.Backend, cfg, p.secrets[cfg.Name]}
 }
 
 // moved are the servers that have another address now: a user must not be at

@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -9,7 +10,9 @@ import (
 	"imaplb/balancer"
 	"imaplb/cluster"
 	"imaplb/health"
+	"imaplb/proxyproto"
 	"imaplb/relay"
+	"imaplb/upstream"
 )
 
 // checkKey names a server over all backends.
@@ -56,6 +59,7 @@ func (n *node) checked(s *balancer.Server, r health.Result) {
 func (n *node) unchecked(key checkKey, s *balancer.Server) {
 	if c := n.checker(key); c != nil {
 		n.checkers.Delete(key)
+		s.SetObserver(nil)
 		c.Stop()
 		n.cluster.Abstain(time.Now(), key.backend, key.server)
 		if !n.cluster.Votes(key.backend, key.server).Told { // nobody looks any more
@@ -80,14 +84,10 @@ func (n *node) checker(key checkKey) *health.Checker {
 }
 
 func (n *node) updateChecker(key checkKey, b *backend, s *balancer.Server, i, of int) {
-	t := b.Target(s)
-	network, addr := "tcp", t.Addr.String()
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", path
-	}
-	probe := health.Connect(network, addr, sourceAddr(t))
+	probe := health.NewProbe(b.conf.Check.Kind, checkTarget(b.Target(s)), b.conf.Check.User, b.secret)
 	if c := n.checker(key); c != nil {
 		c.Update(b.conf.Check, probe)
+		observe(s, b.conf.Check, c)
 		c.Pause(effective(s) == balancer.Maint)
 		return
 	}
@@ -96,6 +96,40 @@ func (n *node) updateChecker(key checkKey, b *backend, s *balancer.Server, i, of
 	c.Pause(effective(s) == balancer.Maint)
 	c.Start(health.Spread(b.conf.Check.Inter, i, of))
 	n.checkers.Store(key, c)
+	observe(s, b.conf.Check, c)
+}
+
+// observe lets the checker know when users' logins fail.
+func observe(s *balancer.Server, cfg health.Config, c *health.Checker) {
+	if cfg.Observe == "none" {
+		s.SetObserver(nil)
+		return
+	}
+	s.SetObserver(&balancer.Observer{
+		Layer7: cfg.Observe == "layer7", Limit: int32(cfg.ErrorLimit), Act: func(time.Time) { c.Blame() },
+	})
+}
+
+// checkTarget is how a check reaches a server: as logins do.
+func checkTarget(t *upstream.Target) health.Target {
+	to := health.Target{
+		Network: "tcp", Address: t.Addr.String(), Source: sourceAddr(t),
+		TLS: t.TLS(), StartTLS: t.TLSMode() == "starttls",
+		Preamble: proxyproto.AppendLocal(nil, t.SendProxy()),
+	}
+	if path, ok := strings.CutPrefix(to.Address, "unix:"); ok {
+		to.Network, to.Address = "unix", path
+	}
+	return to
+}
+
+// readSecret reads the password of checks.
+func readSecret(path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return health.ParsePassword(content)
 }
 
 func effective(s *balancer.Server) balancer.Admin {
@@ -106,7 +140,7 @@ func effective(s *balancer.Server) balancer.Admin {
 func healthOf(r health.Result) balancer.Health {
 	return balancer.Health{
 		Up: r.Status.Up(), Text: r.Status.String(), Check: r.Check, Desc: r.Desc, Duration: r.Duration,
-		Failed: r.Failed, Rise: r.Status.Rise, Fall: r.Status.Fall, Count: r.Status.Count,
+		Failed: r.Failed, Rise: r.Status.Rise, Fall: r.Status.Fall, Count: r.Status.Count, Caps: r.Caps,
 	}
 }
 

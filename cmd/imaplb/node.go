@@ -65,7 +65,8 @@ type parts struct {
 // backend is a backend with what the other parts need to know of it.
 type backend struct {
 	*frontend.Backend
-	conf *conf.Backend
+	conf   *conf.Backend
+	secret []byte // password of the user of checks of kind "login"
 }
 
 // socketConfig is for every connection: after two minutes of silence the other
