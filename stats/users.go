@@ -59,7 +59,7 @@ func (c *client) showUser(user string) {
 	now := c.srv.now()
 	proxies := c.node.Proxies()
 	for _, t := range c.node.Tables() {
-		if e, ok := t.Lookup(now, user); ok {
+		if e, ok := t.Lookup(now, user); ok && !t.BySource() {
 			c.row = appendUser(c.row, &e, residences(proxies, t).backend(e.Server), now)
 			c.flushRow()
 		}
