@@ -3,9 +3,11 @@ package conf
 import (
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"imaplb/balancer"
+	"imaplb/sticktable"
 )
 
 // host is what a configuration is judged by besides its own text.
@@ -22,6 +24,9 @@ func (r *report) check(c *Config, h host) {
 	r.checkStats(c)
 	r.checkPeers(c)
 	r.checkBinds(c)
+	for _, t := range c.StickTables {
+		r.checkStore(t)
+	}
 	for i := range c.Frontends {
 		r.checkFrontend(c, &c.Frontends[i], h)
 	}
@@ -41,6 +46,24 @@ func (r *report) checkStats(c *Config) {
 		if err := checkUnixPath(c.Stats.Socket); err != nil {
 			r.fault("stats.socket", "%s", err)
 		}
+	}
+}
+
+// checkStore judges the counters of a table.
+func (r *report) checkStore(t StickTable) {
+	path := keyPath(keyPath("stick_table", t.Name), "store")
+	for i, word := range t.Store {
+		_, err := sticktable.ParseStore(t.Store[:i+1])
+		if err == nil {
+			continue
+		}
+		hint := ""
+		name, _, _ := strings.Cut(word, "(")
+		if _, ok := sticktable.DataNamed(name); !ok {
+			hint, _ = didYouMean(name, sticktable.DataNames())
+		}
+		r.fault(indexPath(path, i), "%s%s", err, hint)
+		return
 	}
 }
 

@@ -170,7 +170,7 @@ func TestDatadog(t *testing.T) {
 	}
 	table := regexp.MustCompile(`^# table: ([^ ,]+), type: ([^ ,]+), size:(\d+), used:(\d+)$`)
 	lines := strings.Split(strings.TrimSuffix(ask(t, s, "show table\r\n"), "\n\n"), "\n")
-	if len(lines) != 1 || !table.MatchString(lines[0]) {
+	if len(lines) != 2 || !table.MatchString(lines[0]) || !table.MatchString(lines[1]) {
 		t.Errorf("show table: %q", lines)
 	}
 }

@@ -5,19 +5,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"imaplb/sticktable"
 )
 
 const maxFilters = 4 // "data." filters of a command
 
-// storedTypes are the data our tables hold and numbers can be compared with;
-// server_key is held too, but is no number.
+// storedTypes are the data that every table holds and numbers can be compared
+// with; server_key is held too, but is no number.
 var storedTypes = []string{"server_id", "conn_cur", "server_key"}
 
-// otherTypes are HAProxy's data types that our tables do not hold.
+// otherTypes are HAProxy's data types that our tables do not hold, or not all.
 var otherTypes = []string{
 	"gpt0", "gpc0", "gpc0_rate", "gpc1", "gpc1_rate", "gpt", "gpc", "gpc_rate", "conn_cnt", "conn_rate",
 	"sess_cnt", "sess_rate", "http_req_cnt", "http_req_rate", "http_err_cnt", "http_err_rate", "http_fail_cnt",
 	"http_fail_rate", "bytes_in_cnt", "bytes_in_rate", "bytes_out_cnt", "bytes_out_rate", "glitch_cnt", "glitch_rate",
+	"auth_fail_cnt", "auth_fail_rate", // ours
 }
 
 // operators compare what is stored with the number of the filter.
@@ -32,19 +35,15 @@ var operators = map[string]func(is, want int64) bool{
 
 // A filter is one "data.<type> <operator> <value>".
 type filter struct {
-	serverID bool // else conn_cur
-	compare  func(is, want int64) bool
-	want     int64
+	name    string // of the data
+	compare func(is, want int64) bool
+	want    int64
 }
 
 // keep reports whether an entry with these data passes all filters.
-func keep(filters []filter, serverID, conns int64) bool {
+func keep(filters []filter, data func(name string) int64) bool {
 	for _, f := range filters {
-		is := conns
-		if f.serverID {
-			is = serverID
-		}
-		if !f.compare(is, f.want) {
+		if !f.compare(data(f.name), f.want) {
 			return false
 		}
 	}
@@ -52,13 +51,13 @@ func keep(filters []filter, serverID, conns int64) bool {
 }
 
 // parseFilters reads the filters of a command. bad is the text of the error.
-func parseFilters(args []string) (filters []filter, bad string) {
+func parseFilters(t *sticktable.Table, args []string) (filters []filter, bad string) {
 	for n := 1; len(args) > 0; n++ {
 		name, ok := strings.CutPrefix(args[0], "data.")
 		if !ok || n > maxFilters {
 			return nil, onlyFilters
 		}
-		f, bad := parseFilter(name, args[1:])
+		f, bad := parseFilter(t, name, args[1:])
 		if bad != "" {
 			return nil, fmt.Sprintf("Filter entry #%d: %s", n, bad)
 		}
@@ -69,8 +68,8 @@ func parseFilters(args []string) (filters []filter, bad string) {
 }
 
 // parseFilter reads what stands behind the data type: operator and value.
-func parseFilter(name string, args []string) (f filter, bad string) {
-	if bad := checkType(name); bad != "" {
+func parseFilter(t *sticktable.Table, name string, args []string) (f filter, bad string) {
+	if bad := checkType(t, name); bad != "" {
 		return f, bad
 	}
 	if len(args) == 0 || operators[args[0]] == nil {
@@ -83,14 +82,17 @@ func parseFilter(name string, args []string) (f filter, bad string) {
 	if err != nil || name == "server_key" {
 		return f, notComparable
 	}
-	return filter{serverID: name == "server_id", compare: operators[args[0]], want: want}, ""
+	return filter{name: name, compare: operators[args[0]], want: want}, ""
 }
 
 const notComparable = "Require a valid integer value to compare against"
 
 // checkType is the text of the error of a data type that cannot be named, "" if
 // it can.
-func checkType(name string) (bad string) {
+func checkType(t *sticktable.Table, name string) (bad string) {
+	if store := t.Stored(); holds(&store, name) {
+		return ""
+	}
 	name, _, _ = strings.Cut(name, "[") // arrays: gpc[1]
 	switch {
 	case slices.Contains(storedTypes, name):
@@ -99,4 +101,10 @@ func checkType(name string) (bad string) {
 		return "Data type not stored in this table"
 	}
 	return "Unknown data type"
+}
+
+// holds reports whether a table stores a counter of that name.
+func holds(s *sticktable.Store, name string) bool {
+	d, ok := sticktable.DataNamed(name)
+	return ok && s.Has(d)
 }

@@ -147,12 +147,18 @@ func newSnapshot() *snapshot {
 	}
 	table.Enter(at, "alice@example.org", "mail1")
 	table.Enter(noon.Add(-30*time.Second), "alice@example.org", "mail1")
+	sources := sticktable.New("sources", sticktable.Config{
+		Key: "src", Size: 1024, Expire: 30 * time.Minute, Store: []string{"conn_cnt", "conn_cur", "conn_rate(10s)", "bytes_in_cnt", "gpc0", "gpt0", "auth_fail_rate(60s)"},
+	}, "lb1")
+	var v sticktable.Values
+	sources.Count(noon, "192.0.2.7", &sticktable.Counts{Conns: 3, Cur: 2, In: 900, AuthFails: 1}, &v)
+	sources.Count(at, "2001:db8::", &sticktable.Counts{Conns: 1}, &v)
 	return &snapshot{
 		info:    snapshotInfo(),
 		proxies: snapshotProxies(),
 		cluster: snapshotCluster(),
 		events:  []string{"2026-11-23T11:59:00Z lb2 admin uid=0: mail/mail2 drain", "2026-11-23T11:59:58Z lb1: peer lb3 is dead"},
-		tables:  []*sticktable.Table{table},
+		tables:  []*sticktable.Table{table, sources},
 		sessions: []Session{
 			{ID: 0x1a, Proto: "tcpv4", Src: "192.0.2.7:51000", Frontend: "imaps", Backend: "mail", Server: "mail1", User: "alice@example.org", State: "relay",
 				TLS: "TLSv1.3", Start: noon.Add(-62 * time.Minute), Idle: 2 * time.Minute, Expires: 29 * time.Minute, BytesIn: 900, BytesOut: 81000, FDClient: 18, FDServer: 19},

@@ -2,6 +2,7 @@ package stats
 
 import (
 	"errors"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -55,8 +56,8 @@ func (m *members) add(r *Row) {
 
 func (c *client) serverIDs(t *sticktable.Table) map[string]int { return c.serverMembers(t).ids }
 
-// setTable gives a key to a server. Other than HAProxy's, our entries hold
-// nothing else that could be set, so the server must be told.
+// setTable gives a key to a server, sets counters, or both. Other than at
+// HAProxy something has to be set.
 func setTable(c *client, args []string) message {
 	if len(args) == 0 {
 		return failed(needData)
@@ -70,37 +71,72 @@ func setTable(c *client, args []string) message {
 	case len(args) < 3 || args[2] == "":
 		return failed(needKey)
 	}
-	m := c.serverMembers(t)
-	server, bad := m.chosen(args[3:])
+	m, key := c.serverMembers(t), keyIn(t, args[2])
+	if _, err := netip.ParseAddr(key); err != nil && t.BySource() {
+		return failed(badKey)
+	}
+	todo, bad := m.chosen(args[3:])
 	if bad != "" {
 		return failed(bad)
 	}
-	return c.assign(t, args[2], server)
+	for _, p := range todo.counters {
+		if err := t.Put(c.srv.now(), key, p.data, p.n); errors.Is(err, sticktable.ErrKey) {
+			return failed(badKey)
+		} else if err != nil {
+			return outcome(err)
+		}
+	}
+	if todo.server == "" {
+		return message{}
+	}
+	return c.assign(t, key, todo.server)
 }
 
-// chosen reads which server the words behind the key mean.
-func (m *members) chosen(args []string) (server, bad string) {
+// changes are what "set table" is to do.
+type changes struct {
+	server   string // "" for none
+	counters []put
+}
+
+// A put is a counter and what it shall be.
+type put struct {
+	data sticktable.Data
+	n    int64
+}
+
+// chosen reads what the words behind the key mean.
+func (m *members) chosen(args []string) (todo changes, bad string) {
+	store := m.table.Stored()
 	for ; len(args) > 0; args = args[2:] {
 		name, data := strings.CutPrefix(args[0], "data.")
 		if !data && name != "server" {
-			return "", `"data.<type>" followed by a value expected`
+			return todo, `"data.<type>" followed by a value expected`
 		}
 		if data {
-			if bad := checkType(name); bad != "" {
-				return "", bad
+			if bad := checkType(m.table, name); bad != "" {
+				return todo, bad
 			}
 		}
 		if len(args) < 2 {
-			return "", needInteger
+			return todo, needInteger
 		}
-		if server, bad = m.server(name, args[1]); bad != "" {
-			return "", bad
+		d, _ := sticktable.DataNamed(name)
+		if data && holds(&store, name) && d != sticktable.ConnCur {
+			n, err := strconv.ParseInt(args[1], 10, 64)
+			if err != nil || n < 0 {
+				return todo, needInteger
+			}
+			todo.counters = append(todo.counters, put{d, n})
+			continue
+		}
+		if todo.server, bad = m.server(name, args[1]); bad != "" {
+			return todo, bad
 		}
 	}
-	if server == "" {
-		return "", "Require a server: data.server_id <id> or server <name>"
+	if todo.server == "" && len(todo.counters) == 0 {
+		return todo, "Require a server: data.server_id <id> or server <name>"
 	}
-	return server, ""
+	return todo, ""
 }
 
 const needInteger = "Require a valid integer value to store"

@@ -1,9 +1,8 @@
 package stats
 
 import (
-	"strconv"
+	"net/netip"
 	"strings"
-	"time"
 
 	"imaplb/sticktable"
 )
@@ -48,7 +47,7 @@ func showTable(c *client, args []string) message {
 	var filters []filter
 	if !byKey {
 		var bad string
-		if filters, bad = parseFilters(args); bad != "" {
+		if filters, bad = parseFilters(t, args); bad != "" {
 			return failed(bad)
 		}
 	}
@@ -62,55 +61,44 @@ func showTable(c *client, args []string) message {
 		return message{}
 	}
 	c.tableHeader(t)
-	ids := c.serverIDs(t)
-	now := c.srv.now()
-	t.Range(now, func(e sticktable.Entry) bool {
-		id := ids[e.Server]
-		if !keep(filters, int64(id), int64(e.Sessions)) {
+	x := c.shownTable(t)
+	t.Range(x.now, func(e sticktable.Entry) bool {
+		if x.look(&e); !keep(filters, x.data) {
 			return true
 		}
-		c.row = appendEntry(c.row, &e, id, now)
+		c.row = x.append(c.row)
 		return c.flushRow()
 	})
 	return message{}
 }
 
 func (c *client) tableHeader(t *sticktable.Table) {
-	c.printf("# table: %s, type: string, size:%d, used:%d\n", t.Name(), t.Size(), t.Len())
+	kind := "string"
+	if t.BySource() {
+		kind = "ip"
+	}
+	c.printf("# table: %s, type: %s, size:%d, used:%d\n", t.Name(), kind, t.Size(), t.Len())
 }
 
 // showKey dumps one entry; a key that is not there is silence.
 func (c *client) showKey(t *sticktable.Table, key string) {
-	now := c.srv.now()
-	e, ok := t.Lookup(now, key)
+	x := c.shownTable(t)
+	e, ok := t.Lookup(x.now, keyIn(t, key))
 	if !ok {
 		return
 	}
 	c.tableHeader(t)
-	c.row = appendEntry(c.row, &e, c.serverIDs(t)[e.Server], now)
+	x.look(&e)
+	c.row = x.append(c.row)
 	c.flushRow()
 }
 
-// appendEntry appends an entry as HAProxy prints it. HAProxy's pointer is a
-// hash of the key here: entries have no address to tell.
-func appendEntry(dst []byte, e *sticktable.Entry, serverID int, now time.Time) []byte {
-	dst = append(dst, "0x"...)
-	dst = strconv.AppendUint(dst, keyHash(e.Key), 16)
-	dst = append(dst, ": key="...)
-	dst = appendEscaped(dst, e.Key)
-	dst = append(dst, " use="...)
-	dst = strconv.AppendInt(dst, int64(e.Local), 10)
-	dst = append(dst, " exp="...)
-	dst = strconv.AppendInt(dst, max(e.Expires.Sub(now).Milliseconds(), 0), 10)
-	dst = append(dst, " shard=0 server_id="...)
-	dst = strconv.AppendInt(dst, int64(serverID), 10)
-	dst = append(dst, " conn_cur="...)
-	dst = strconv.AppendInt(dst, int64(e.Sessions), 10)
-	dst = append(dst, " server_key="...)
-	if e.Server == "" {
-		return append(dst, '-')
+// keyIn is a key as the table has it: of an address, its network.
+func keyIn(t *sticktable.Table, key string) string {
+	if a, err := netip.ParseAddr(key); err == nil && t.BySource() {
+		return t.KeyOfAddr(a)
 	}
-	return appendEscaped(dst, e.Server)
+	return key
 }
 
 // keyHash is FNV-1a, cut to what a pointer looks like.
@@ -141,15 +129,16 @@ func clearTable(c *client, args []string) message {
 	case !strings.HasPrefix(args[0], "data."):
 		return failed(needFilter)
 	}
-	filters, bad := parseFilters(args)
+	filters, bad := parseFilters(t, args)
 	if bad != "" {
 		return failed(bad)
 	}
 	var err error
-	ids := c.serverIDs(t)
-	t.Range(c.srv.now(), func(e sticktable.Entry) bool {
+	x := c.shownTable(t)
+	t.Range(x.now, func(e sticktable.Entry) bool {
+		x.look(&e)
 		// Entries in use stay, as HAProxy's do.
-		if e.Sessions == 0 && keep(filters, int64(ids[e.Server]), int64(e.Sessions)) {
+		if !e.InUse && keep(filters, x.data) {
 			err = c.node.ClearTable(o, t.Name(), e.Key)
 		}
 		return err == nil
@@ -159,11 +148,12 @@ func clearTable(c *client, args []string) message {
 
 // clearKey removes one entry; a key that is not there is silence.
 func (c *client) clearKey(o Order, t *sticktable.Table, key string) message {
+	key = keyIn(t, key)
 	e, ok := t.Lookup(c.srv.now(), key)
 	switch {
 	case !ok:
 		return message{}
-	case e.Sessions > 0:
+	case e.InUse:
 		return failed(inUseText)
 	}
 	return outcome(c.node.ClearTable(o, t.Name(), key))

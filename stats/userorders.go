@@ -109,6 +109,9 @@ func unpinUser(c *client, args []string) message {
 	}
 	var err error
 	for _, t := range c.node.Tables() {
+		if t.BySource() {
+			continue
+		}
 		if failed := c.node.Unpin(o, t.Name(), args[0]); failed == nil {
 			return message{}
 		} else if err == nil {

@@ -38,6 +38,9 @@ func showUsers(c *client, args []string) message {
 	now := c.srv.now()
 	proxies := c.node.Proxies()
 	for _, t := range c.node.Tables() {
+		if t.BySource() {
+			continue // nobody lives at an address
+		}
 		r := residences(proxies, t)
 		t.Range(now, func(e sticktable.Entry) bool {
 			if !keep(&e, r) {
@@ -56,7 +59,7 @@ func (c *client) showUser(user string) {
 	now := c.srv.now()
 	proxies := c.node.Proxies()
 	for _, t := range c.node.Tables() {
-		if e, ok := t.Lookup(now, user); ok {
+		if e, ok := t.Lookup(now, user); ok && !t.BySource() {
 			c.row = appendUser(c.row, &e, residences(proxies, t).backend(e.Server), now)
 			c.flushRow()
 		}

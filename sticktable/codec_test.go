@@ -126,8 +126,8 @@ func TestSaveAndLoad(t *testing.T) {
 		was, _ := tb.Lookup(now, key)
 		is, ok := other.Lookup(now, key)
 		if i == 0 {
-			was.LastUsed, was.Expires = now, now.Add(time.Hour) // it was in use
-			was.Sessions, was.Local = 0, 0                      // and is not any more
+			was.LastUsed, was.Expires = now, now.Add(time.Hour)          // it was in use
+			was.Sessions, was.Local, was.Use, was.InUse = 0, 0, 0, false // and is not any more
 		}
 		if was.Stamp = is.Stamp; !ok || !reflect.DeepEqual(is, was) {
 			t.Fatalf("%q was %+v, is %+v", key, was, is)

@@ -43,6 +43,47 @@ func (t *Table) Count(now time.Time, key string, c *Counts, sum *Values) bool {
 	return true
 }
 
+// Put changes this peer's part of a counter so that the sum of all is n, an
+// operator's order; the entry is made if there is none. A rate does not fall
+// below what other peers counted. ErrData means that the table does not store
+// it, or that it cannot be set.
+func (t *Table) Put(now time.Time, key string, d Data, n int64) error {
+	switch {
+	case t.layout == nil || !t.layout.Has(d) || d == ConnCur || n < 0:
+		return ErrData
+	case !validKey(key):
+		return ErrKey
+	}
+	sh, id := t.open(key, anyCost)
+	defer t.unlock(sh)
+	if id == 0 {
+		return ErrFull
+	}
+	w, at := sh.counters.of(id, selfID), t.layout.at[d]
+	var sum Values
+	switch {
+	case d == GPT0:
+		w[at], w[at+1] = t.clock.next(now), uint64(n)
+	case dataNames[d].rate:
+		w[at], w[at+1] = uint64(now.UnixMilli()), 0
+		sh.counters.read(id, now, &sum) // of the others
+		w[at+1] = uint64(min(max(n-sum[d], 0), maxEvents))
+	default:
+		w[at] += uint64(n - sh.counters.total(id, at))
+	}
+	t.counted(sh, id, w, now)
+	return nil
+}
+
+// total is the sum of a count over all peers, below 0 if a peer's part was set
+// down and another's went since.
+func (c *counters) total(id uint32, at int) (sum int64) {
+	for n := c.head(id); n != 0; n = next(c.slot(n)) {
+		sum += int64(c.slot(n)[at])
+	}
+	return sum
+}
+
 // counted ends a change of this peer's slot.
 func (t *Table) counted(sh *shard, id uint32, w []uint64, now time.Time) {
 	t.saw(now)

@@ -121,3 +121,37 @@ func TestCountAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A counter is set for all peers, though each writes its own part only; a mark
+// is that of the last who set it.
+func TestPut(t *testing.T) {
+	a, b := countingPeer("lb1"), countingPeer("lb2")
+	var v Values
+	a.Count(start, "k", &Counts{Conns: 10, Cur: 1}, &v)
+	b.Count(start, "k", &Counts{Conns: 5}, &v)
+	exchange := func() { learnAll(t, start, a, b); learnAll(t, start, b, a) }
+	exchange()
+	for _, x := range []struct {
+		on   *Table
+		d    Data
+		n    int64
+		want int64
+	}{
+		{a, ConnCnt, 7, 7}, {b, ConnCnt, 100, 100}, {a, ConnCnt, 0, 0},
+		{a, ConnRate, 50, 50}, {a, ConnRate, 1, 5}, // b's
+		{a, GPT0, 3, 3}, {b, GPT0, 2, 2}, {a, GPC0, 4, 4},
+	} {
+		if err := x.on.Put(start, "k", x.d, x.n); err != nil {
+			t.Fatal(err)
+		}
+		exchange()
+		for _, tb := range []*Table{a, b} {
+			if v, _ := tb.Values(start, "k"); v[x.d] != x.want || v[ConnCur] != 1 {
+				t.Errorf("%s: %s set to %d at %s is %d, want %d", tb.Self(), x.d, x.n, x.on.Self(), v[x.d], x.want)
+			}
+		}
+	}
+	if a.Put(start, "k", ConnCur, 1) == nil || a.Put(start, "", GPC0, 1) == nil || newTable(1, time.Hour).Put(start, "k", GPC0, 1) == nil {
+		t.Error("what cannot be set was set")
+	}
+}

@@ -124,6 +124,16 @@ func (c *counters) cur(id uint32) (sum uint64) {
 	return sum
 }
 
+// ownCur is the connections that this peer counts now.
+func (c *counters) ownCur(id uint32) int {
+	for n := c.head(id); n != 0; n = next(c.slot(n)) {
+		if w := c.slot(n); peerOf(w) == selfID {
+			return int(w[slotCur])
+		}
+	}
+	return 0
+}
+
 // Values are counters by their Data; those that a table does not store are 0.
 type Values [NumData]int64
 

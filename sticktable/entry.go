@@ -12,6 +12,8 @@ type Entry struct {
 	Writer   string    // peer that made the assignment
 	Sessions int       // live sessions, all peers
 	Local    int       // live sessions of this peer
+	Use      int       // the same, and the connections that this peer counts
+	InUse    bool      // it has sessions or connections, at any peer: it stays
 	LastUsed time.Time // when a session last began or ended
 	Expires  time.Time // when the entry ends if no session begins; for one with sessions, if they ended now
 }
@@ -25,8 +27,9 @@ func (t *Table) entry(sh *shard, id uint32, now time.Time) Entry {
 		Sessions: sh.count(r), Local: int(r.sessions),
 		LastUsed: time.UnixMilli(r.lastUsed),
 	}
+	e.Use, e.InUse = e.Local+sh.counters.ownCur(id), sh.inUse(id)
 	from := r.lastUsed
-	if e.Sessions > 0 {
+	if e.InUse {
 		from = now.UnixMilli()
 	}
 	e.Expires = time.UnixMilli(from + t.expire.Load())

@@ -64,6 +64,12 @@ func dataOnWire(number uint64) Data {
 // String is the name as Config.Store spells it, without a period.
 func (d Data) String() string { return dataNames[d].name }
 
+// DataNamed is the counter with that name; false if there is none.
+func DataNamed(name string) (Data, bool) {
+	d := dataNamed(name)
+	return d, d < NumData
+}
+
 // DataNames are the names of all counters.
 func DataNames() (names []string) {
 	for _, n := range dataNames {

@@ -36,6 +36,7 @@ var (
 	ErrFull  = errors.New("sticktable: table is full and every entry is in use")
 	ErrKey   = errors.New("sticktable: key is empty or too long")
 	ErrName  = errors.New("sticktable: server or peer name is empty, too long or one too many")
+	ErrData  = errors.New("sticktable: counter is not stored, or cannot be set")
 	ErrStamp = errors.New("sticktable: time of an update is impossible")
 )
 

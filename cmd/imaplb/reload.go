@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"imaplb/conf"
@@ -87,6 +88,9 @@ func restartOnly(old, cfg *conf.Config) (list []string) {
 		}
 		if o != nil && (o.IPv4Prefix != t.IPv4Prefix || o.IPv6Prefix != t.IPv6Prefix) {
 			list = append(list, "stick_table."+t.Name+".ipv4_prefix and ipv6_prefix")
+		}
+		if o != nil && !slices.Equal(o.Store, t.Store) {
+			list = append(list, "stick_table."+t.Name+".store")
 		}
 		if cfg.Peers.Bind != "" && t.Peers && (o == nil || !o.Peers) {
 			list = append(list, "stick_table."+t.Name+".peers")
