@@ -1,0 +1,37 @@
+#!/bin/sh
+# Restarts the servers of a backend one after the other, without a failed login
+# and with nobody on two servers at once:
+#
+#   rolling-restart.sh BACKEND COMMAND SERVER...
+#
+# COMMAND is run with the name of a server as its argument when nobody is on that
+# server any more. It returns when the server can be used again. An example:
+#
+#   rolling-restart.sh mail /usr/local/sbin/restart-dovecot mail1 mail2 mail3
+#
+# where restart-dovecot is: ssh "root@$1" systemctl restart dovecot
+#
+# IMAPLB_SOCKET is the runtime socket of any of the peers; PARALLEL how many
+# users are moved at once.
+set -eu
+[ $# -ge 3 ] || { echo "usage: $0 BACKEND COMMAND SERVER..." >&2; exit 2; }
+backend=$1 command=$2
+shift 2
+
+# users is how many users have sessions on a server, at whatever peer.
+users() { imaplb ctl show servers "$backend" | awk -v server="$1" '$2 == server { print $6 }'; }
+
+for server; do
+	echo "$server: drain"
+	imaplb ctl set server "$backend/$server" state drain
+	imaplb ctl flush server "$backend/$server" max-parallel "${PARALLEL:-100}"
+	while left=$(users "$server"); [ "$left" != 0 ]; do
+		echo "$server: $left users left"
+		sleep 1
+	done
+	imaplb ctl set server "$backend/$server" state maint
+	echo "$server: restart"
+	"$command" "$server"
+	imaplb ctl set server "$backend/$server" state ready
+	echo "$server: ready"
+done
