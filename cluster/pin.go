@@ -41,21 +41,22 @@ func parsePinKey(key string) (moveKey, bool) {
 }
 
 // OrderPin gives a user, by his key of a table, a server that he goes to on all
-// peers, until OrderUnpin. It moves nobody.
-func (c *Cluster) OrderPin(now time.Time, by, table, key, backend, server string) error {
-	if !validName(table) || key == "" || !validName(by) || !(target{backend, server}).valid() {
+// peers, until OrderUnpin. It moves nobody. Where and when it was ordered need
+// not be said.
+func (c *Cluster) OrderPin(now time.Time, p Pin) error {
+	if !validName(p.Table) || p.Key == "" || !validName(p.By) || !(target{p.Backend, p.Server}).valid() {
 		return ErrName
 	}
-	if len(key) > maxUser {
+	if len(p.Key) > maxUser {
 		return ErrKey
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	k := moveKey{table, key}
+	k := moveKey{p.Table, p.Key}
 	if c.pins[k] == nil && len(c.pins) >= MaxPins {
 		return fmt.Errorf("%w: %d", ErrPins, MaxPins)
 	}
-	return c.say(now, pinKey(k), orderText{by, backend, server}.encode(), 0)
+	return c.say(now, pinKey(k), orderText{p.By, p.Backend, p.Server}.encode(), 0)
 }
 
 // OrderUnpin ends a pin on all peers; ErrNotFound if there is none.

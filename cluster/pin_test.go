@@ -23,7 +23,7 @@ func TestPins(t *testing.T) {
 	m := newMesh(t, 1, 3)
 	a := m.nodes[0].c
 	for key, server := range map[string]string{"alice": "s1", "bob/x %2F": "s2"} {
-		if err := a.OrderPin(m.now, "admin uid=0", "users", key, "mail", server); err != nil {
+		if err := a.OrderPin(m.now, Pin{By: "admin uid=0", Table: "users", Key: key, Backend: "mail", Server: server}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,7 +78,7 @@ func TestPinsConverge(t *testing.T) {
 			key := fmt.Sprint("u", m.rng.IntN(3))
 			switch m.rng.IntN(20) {
 			case 0:
-				m.nodes[n].c.OrderPin(m.now, "admin", "users", key, "mail", fmt.Sprint("s", m.rng.IntN(3)))
+				m.nodes[n].c.OrderPin(m.now, Pin{By: "admin", Table: "users", Key: key, Backend: "mail", Server: fmt.Sprint("s", m.rng.IntN(3))})
 			case 1:
 				m.nodes[n].c.OrderUnpin(m.now, "admin", "users", key)
 			case 2:
@@ -104,7 +104,9 @@ func TestPinsConverge(t *testing.T) {
 
 func TestPinsAreBounded(t *testing.T) {
 	c := newOne(t, "lb1")
-	pin := func(key string) error { return c.OrderPin(start, "admin", "users", key, "mail", "s1") }
+	pin := func(key string) error {
+		return c.OrderPin(start, Pin{By: "admin", Table: "users", Key: key, Backend: "mail", Server: "s1"})
+	}
 	for i := range MaxPins {
 		if err := pin(fmt.Sprint("u", i)); err != nil {
 			t.Fatal(err)
@@ -117,7 +119,7 @@ func TestPinsAreBounded(t *testing.T) {
 		t.Errorf("pin anew = %v", err)
 	}
 	other := newOne(t, "lb2")
-	if err := other.OrderPin(start, "admin", "users", "of the other", "mail", "s1"); err != nil {
+	if err := other.OrderPin(start, Pin{By: "admin", Table: "users", Key: "of the other", Backend: "mail", Server: "s1"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range parts(other, 1000) {
@@ -131,7 +133,7 @@ func TestPinsAreBounded(t *testing.T) {
 	for i := range MaxFacts + 100 {
 		key := fmt.Sprint("u", i)
 		now := start.Add(time.Duration(i) * time.Millisecond)
-		if err := c.OrderPin(now, "admin", "users", key, "mail", "s1"); err != nil {
+		if err := c.OrderPin(now, Pin{By: "admin", Table: "users", Key: key, Backend: "mail", Server: "s1"}); err != nil {
 			t.Fatalf("pin %d = %v", i, err)
 		}
 		if err := c.OrderUnpin(now, "admin", "users", key); err != nil {
@@ -139,11 +141,11 @@ func TestPinsAreBounded(t *testing.T) {
 		}
 	}
 	for name, err := range map[string]error{
-		"no key":   c.OrderPin(start, "admin", "users", "", "mail", "s1"),
-		"long key": c.OrderPin(start, "admin", "users", strings.Repeat("k", maxUser+1), "mail", "s1"),
-		"no table": c.OrderPin(start, "admin", "", "u", "mail", "s1"),
-		"nobody":   c.OrderPin(start, "", "users", "u", "mail", "s1"),
-		"nowhere":  c.OrderPin(start, "admin", "users", "u", "mail", ""),
+		"no key":   c.OrderPin(start, Pin{By: "admin", Table: "users", Key: "", Backend: "mail", Server: "s1"}),
+		"long key": c.OrderPin(start, Pin{By: "admin", Table: "users", Key: strings.Repeat("k", maxUser+1), Backend: "mail", Server: "s1"}),
+		"no table": c.OrderPin(start, Pin{By: "admin", Table: "", Key: "u", Backend: "mail", Server: "s1"}),
+		"nobody":   c.OrderPin(start, Pin{By: "", Table: "users", Key: "u", Backend: "mail", Server: "s1"}),
+		"nowhere":  c.OrderPin(start, Pin{By: "admin", Table: "users", Key: "u", Backend: "mail", Server: ""}),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -159,6 +161,6 @@ func TestPinnedAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { c.Pinned("users", key) }); n > 0 {
 			t.Errorf("Pinned allocates %v times", n)
 		}
-		c.OrderPin(start, "admin", "users", key, "mail", "s1")
+		c.OrderPin(start, Pin{By: "admin", Table: "users", Key: key, Backend: "mail", Server: "s1"})
 	}
 }

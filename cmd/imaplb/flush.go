@@ -309,27 +309,31 @@ func (f *flush) slot() bool {
 		case <-f.stop:
 			return false
 		case <-f.tell.C:
-			_ = f.say(cluster.FlushRuns, "") // told again soon
+			f.sayRuns()
 		}
 	}
 }
 
-// drain waits for the moves under way.
+// drain waits for the moves under way. An order to stop is not contradicted
+// meanwhile.
 func (f *flush) drain() {
-	for range cap(f.slots) {
-		for got := false; !got; {
-			select {
-			case f.slots <- struct{}{}:
-				got = true
-			case <-f.tell.C:
-				if !f.stopped() {
-					_ = f.say(cluster.FlushRuns, "") // told again soon
-				}
-			}
+	for held := 0; held < cap(f.slots); {
+		select {
+		case f.slots <- struct{}{}:
+			held++
+		case <-f.tell.C:
+			f.sayRuns()
 		}
 	}
 	for range cap(f.slots) {
 		<-f.slots
+	}
+}
+
+// sayRuns tells how far it is. A failure is made good by the next time.
+func (f *flush) sayRuns() {
+	if !f.stopped() {
+		_ = f.say(cluster.FlushRuns, "")
 	}
 }
 
@@ -354,7 +358,7 @@ func (f *flush) pause(d time.Duration) {
 		case <-timer.C:
 			return
 		case <-f.tell.C:
-			_ = f.say(cluster.FlushRuns, "") // told again soon
+			f.sayRuns()
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"imaplb/cluster"
 	"imaplb/stats"
 )
 
@@ -18,7 +19,8 @@ func (n *node) Pin(ctx context.Context, o stats.Order, m stats.Move) error {
 		return err
 	}
 	key := keyOf(t, m.User)
-	if err := n.cluster.OrderPin(time.Now(), o.By, t.Name(), key, m.Backend, m.Server); err != nil {
+	p := cluster.Pin{By: o.By, Table: t.Name(), Key: key, Backend: m.Backend, Server: m.Server}
+	if err := n.cluster.OrderPin(time.Now(), p); err != nil {
 		return ours(err)
 	}
 	if e, ok := t.Lookup(time.Now(), key); !ok || e.Server == m.Server {
