@@ -86,18 +86,16 @@ type busyServer struct {
 func runBusyServer(t *testing.T, each time.Duration) *busyServer {
 	b := new(busyServer)
 	b.imapd = runIMAPd(t, func(v *visit) {
-		n := b.now.Add(1)
-		left := sync.OnceFunc(func() { b.now.Add(-1) })
-		defer left()
 		tag, ok := v.login(banner)
-		if !ok {
+		if !ok { // a check
 			return
 		}
+		n := b.now.Add(1)
 		for old := b.most.Load(); n > old && !b.most.CompareAndSwap(old, n); old = b.most.Load() {
 		}
 		pause := time.NewTimer(each)
 		<-pause.C
-		left()
+		b.now.Add(-1)
 		v.say(tag + " OK [CAPABILITY IMAP4rev1 IDLE LITERAL+] Logged in")
 		v.serve()
 	})
