@@ -226,6 +226,7 @@ func (r *report) checkServer(path string, s Server, seen map[string]string) {
 	}
 	r.checkSource(keyPath(path, "source"), u)
 	r.checkServerTLS(path, u)
+	r.checkAgent(keyPath(path, "agent"), s)
 }
 
 // checkMaxconn compares the limits with the descriptors of the process.

@@ -88,6 +88,7 @@ type Server struct {
 	Name     string
 	Upstream upstream.ServerConfig
 	Balancer balancer.ServerConfig
+	Agent    health.AgentConfig `toml:"agent"`
 }
 
 // StickTable is the table with that name, nil if there is none.

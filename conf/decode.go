@@ -31,6 +31,7 @@ var defaults = map[reflect.Type]any{
 	},
 	reflect.TypeFor[Server](): Server{
 		Balancer: balancer.DefaultServerConfig(), Upstream: upstream.DefaultServerConfig(),
+		Agent: health.DefaultAgentConfig(),
 	},
 }
 

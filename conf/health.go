@@ -7,6 +7,25 @@ import (
 	"imaplb/health"
 )
 
+// checkAgent judges the agent of a server.
+func (r *report) checkAgent(path string, s Server) {
+	a := s.Agent
+	addr := keyPath(path, "addr")
+	switch {
+	case a.Addr != "" && a.Port != 0:
+		r.fault(addr, "there is a port, too: write one of them")
+	case a.Port != 0 && strings.HasPrefix(s.Upstream.Addr, "unix:"):
+		r.fault(keyPath(path, "port"), "the server is a unix socket and has no host: write addr instead")
+	case a.Addr == "":
+	case strings.HasPrefix(a.Addr, "unix:"):
+		r.fault(addr, `bad address %q: write "host:port"`, a.Addr)
+	default:
+		if _, err := checkServerAddr(a.Addr); err != nil {
+			r.fault(addr, "%s", err)
+		}
+	}
+}
+
 // checkCheck judges the checks of a backend.
 func (r *report) checkCheck(path string, b *Backend) {
 	c := b.Check

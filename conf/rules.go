@@ -81,6 +81,9 @@ var rules = map[string]rule{
 	"backend.*.check.error_limit": within(1, 1_000_000),
 	"backend.*.check.on_error":    oneOf("fastinter", "fail-check", "sudden-death", "mark-down"),
 
+	"backend.*.server.*.agent.port":  within(0, 65535),
+	"backend.*.server.*.agent.inter": lasting(10*time.Millisecond, day),
+
 	"backend.*.server.*.weight":         within(0, 256),
 	"backend.*.server.*.maxconn":        within(0, 50_000_000),
 	"backend.*.server.*.minconn":        within(0, 50_000_000),

@@ -71,22 +71,27 @@ var columns = []column{
 	{"comp_rsp", "MCP", "FB", zero64, "Responses compressed"},
 	{"lastsess", "MAP", "BS", func(l *line) value { return s32(l.row.Lastsess) }, "Seconds since the last session (-1 = never)"},
 	{"last_chk", "MOP", "S", reported(func(r *Row) value { return str(r.LastChk) }), "What the last check met"},
-	{name: "last_agt"},
+	{"last_agt", "MOP", "S", agent(func(r *Row) value { return str(r.AgentDesc) }), "What the agent last said"},
 	{"qtime", "MaP", "BS", gauge(func(r *Row) int64 { return r.Qtime }), "Milliseconds queued, average of the last 1024"},
 	{"ctime", "MaP", "BS", gauge(func(r *Row) int64 { return r.Ctime }), "Milliseconds to connect, average of the last 1024"},
 	{"rtime", "MaP", "BS", zero32, "Milliseconds to the first response (0 for TCP)"},
 	{"ttime", "MaP", "BS", gauge(func(r *Row) int64 { return r.Ttime }), "Milliseconds of a session, average of the last 1024"},
-	{name: "agent_status"},
+	{"agent_status", "MOP", "S", agent(func(r *Row) value { return str(r.AgentStatus) }), "Result of the last talk with the agent"},
 	{name: "agent_code"},
-	{name: "agent_duration"},
+	{"agent_duration", "MDP", "S", agent(func(r *Row) value { return u64(r.AgentDuration) }), "Milliseconds the last talk with the agent took"},
 	{"check_desc", "MOP", "S", reported(func(r *Row) value { return str(r.CheckDesc) }), "Result of the last check in words"},
-	{name: "agent_desc"},
+	{"agent_desc", "MOP", "S", agent(func(r *Row) value { return str(r.AgentDesc) }), "What the agent last said, in words"},
 	{"check_rise", "CGS", "S", reported(func(r *Row) value { return u32(int64(r.CheckRise)) }), "Good checks until UP"},
 	{"check_fall", "CGS", "S", reported(func(r *Row) value { return u32(int64(r.CheckFall)) }), "Failed checks until DOWN"},
 	{"check_health", "SGP", "S", reported(func(r *Row) value { return u32(int64(r.CheckHealth)) }), "Health, 0 to rise+fall-1"},
-	{name: "agent_rise"},
-	{name: "agent_fall"},
-	{name: "agent_health"},
+	{"agent_rise", "CGS", "S", agent(func(*Row) value { return u32(1) }), "Good words of the agent until UP"},
+	{"agent_fall", "CGS", "S", agent(func(*Row) value { return u32(1) }), "Bad words of the agent until DOWN"},
+	{"agent_health", "SGP", "S", agent(func(r *Row) value {
+		if r.AgentUp {
+			return u32(1)
+		}
+		return u32(0)
+	}), "Health by the agent, 0 or 1"},
 	{"addr", "CGS", "S", contents(func(l *line) value { return str(l.row.Addr) }), "Address (level operator)"},
 	{name: "cookie"},
 	{"mode", "CGS", "FBS", constant(str("tcp")), "Mode; tcp, which dashboards know"},
@@ -189,6 +194,17 @@ func reported(f func(*Row) value) func(*line) value {
 	return func(l *line) value {
 		v := f(l.row)
 		if l.row.CheckStatus == "" || v.kind == "str" && v.text == "" {
+			return value{}
+		}
+		return v
+	}
+}
+
+// agent is a field of a server with an agent.
+func agent(f func(*Row) value) func(*line) value {
+	return func(l *line) value {
+		v := f(l.row)
+		if l.row.AgentStatus == "" || v.kind == "str" && v.text == "" {
 			return value{}
 		}
 		return v

@@ -161,6 +161,10 @@ type Row struct {
 	CheckRise, CheckFall int
 	CheckHealth          int
 	ChkFail, ChkDown     int64
+	AgentStatus          string // of a server with an agent: L7OK, L4CON … "" is none
+	AgentDuration        int64
+	AgentDesc            string
+	AgentUp              bool
 	Hanafail             int64 // failures of users' logins that checks were told of
 	LastChange, Downtime int64 // seconds
 

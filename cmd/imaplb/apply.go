@@ -61,6 +61,7 @@ func (n *node) applyParts(cfg *conf.Config, p *plan) (next, old *parts) {
 		n.engine.CloseStrays(b.Backend.Backend)
 	}
 	n.updateCheckers(next)
+	n.updateAgents(next)
 	return next, old
 }
 

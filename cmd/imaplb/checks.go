@@ -46,12 +46,19 @@ func (n *node) updateCheckers(p *parts) {
 // checked takes the result of a check: this peer's, and its vote.
 func (n *node) checked(s *balancer.Server, r health.Result) {
 	s.SetHealth(r.Time, healthOf(r))
-	if n.mesh == nil || effective(s) == balancer.Maint {
+	n.vote(r.Time, s)
+}
+
+// vote tells the peers what this one finds a server to be, by its checks and
+// the server's agent.
+func (n *node) vote(now time.Time, s *balancer.Server) {
+	state := s.State()
+	if n.mesh == nil || state.Effective() == balancer.Maint {
 		return
 	}
-	n.cluster.Vote(r.Time, s.Backend.Name, s.Name, r.Status.Up())
+	n.cluster.Vote(now, s.Backend.Name, s.Name, state.LocalUp())
 	if effective(s) == balancer.Maint { // put there meanwhile
-		n.cluster.Abstain(r.Time, s.Backend.Name, s.Name)
+		n.cluster.Abstain(now, s.Backend.Name, s.Name)
 	}
 }
 
@@ -146,6 +153,7 @@ func healthOf(r health.Result) balancer.Health {
 
 func (n *node) stopCheckers() {
 	n.eachChecker(func(_ checkKey, c *health.Checker) { c.Stop() })
+	n.stopAgents()
 }
 
 // serverChanged logs a change and ends the sessions that must not go on: a
@@ -160,6 +168,9 @@ func (n *node) serverChanged(c balancer.Change) {
 	case balancer.WentUp:
 		n.log.Info("server is UP", append(attrs, "check", state.Health.Check)...)
 	case balancer.WentDown:
+		if state.Agent.Down {
+			attrs = append(attrs, "agent", state.Agent.Word, "said", state.Agent.Desc)
+		}
 		n.log.Warn("server is DOWN", append(attrs, "check", state.Health.Check, "desc", state.Health.Desc)...)
 	case balancer.SetAdmin:
 		now, was := state.Effective(), c.Old.Effective()

@@ -50,6 +50,7 @@ type node struct {
 	ordersSaved uint64 // what cluster.Orders was then; owned by keepTables
 
 	checkers sync.Map // checkKey → *health.Checker
+	agents   sync.Map // checkKey → *health.Agent
 
 	mu     sync.Mutex // held by a reload; guards nextID
 	nextID int

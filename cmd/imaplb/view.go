@@ -139,6 +139,8 @@ func serverRow(now time.Time, b *backend, s *balancer.Server) stats.Row {
 	}
 	since, down := s.Since(now)
 	row.LastChange, row.Downtime = int64(now.Sub(since).Seconds()), int64(down.Seconds())
+	a := &state.Agent
+	row.AgentStatus, row.AgentDuration, row.AgentDesc, row.AgentUp = a.Check, a.Took.Milliseconds(), a.Desc, !a.Down
 	h := state.Health
 	if h.Text == "" {
 		return row // not checked
