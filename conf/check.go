@@ -131,6 +131,7 @@ func (r *report) checkFrontend(c *Config, f *Frontend, h host) {
 		r.fault(keyPath(path, "maxconn"), "%d is more than the %d of global.maxconn", f.Maxconn, c.Global.Maxconn)
 	}
 	r.checkReference(c, f, keyPath(path, "backend"))
+	r.checkTrack(c, f, path)
 }
 
 // checkReference judges the backend a frontend names.
@@ -253,6 +254,7 @@ func (r *report) checkUnused(c *Config) {
 	backends, tables := map[string]bool{}, map[string]bool{}
 	for _, f := range c.Frontends {
 		backends[f.Backend] = true
+		tables[f.TrackSrc] = true
 	}
 	for _, b := range c.Backends {
 		tables[b.Balancer.StickTable] = true
@@ -262,7 +264,7 @@ func (r *report) checkUnused(c *Config) {
 	}
 	for _, t := range c.StickTables {
 		if !tables[t.Name] {
-			r.warn(keyPath("stick_table", t.Name), "no backend uses this stick table")
+			r.warn(keyPath("stick_table", t.Name), "nothing uses this stick table")
 		}
 	}
 }

@@ -182,6 +182,9 @@ func (r *report) number(p place, v any, dst reflect.Value) {
 // list sets a list. A faulty element keeps its place, so that the others keep
 // their index.
 func (r *report) list(p place, v any, dst reflect.Value) {
+	if s, ok := v.(string); ok && dst.Type() == reflect.TypeFor[frontend.Conditions]() {
+		v = []any{s}
+	}
 	list, ok := elements(v)
 	if !ok {
 		r.fault(p.path, "expected a list, found %s: put it in brackets", describe(v))

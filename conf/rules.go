@@ -51,6 +51,8 @@ var rules = map[string]rule{
 
 	"frontend.*.mode":           oneOf("imap"),
 	"frontend.*.tls":            oneOf("none", "starttls", "implicit"),
+	"frontend.*.tarpit_timeout": lasting(100*time.Millisecond, 10*time.Minute),
+	"frontend.*.rules.*.action": oneOf("allow", "deny", "tarpit"),
 	"frontend.*.proxy_timeout":  lasting(100*time.Millisecond, time.Minute),
 	"frontend.*.maxconn":        within(0, 50_000_000),
 	"frontend.*.timeout_client": lasting(time.Second, 7*day),

@@ -11,6 +11,9 @@ type Config struct {
 	RequireTLS    bool          `toml:"require_tls"`    // with starttls: no login before it; default true
 	AcceptProxy   []string      `toml:"accept_proxy"`   // networks whose connections begin with a PROXY header, "unix" for unix sockets; default none
 	ProxyTimeout  time.Duration `toml:"proxy_timeout"`  // until that header is there, 100ms to 1m; default 3s
+	TrackSrc      string        `toml:"track_src"`      // stick table with key = "src" that counts the clients; default "", none
+	Rules         []Rule        `toml:"rules"`          // who may connect and log in; default none
+	TarpitTimeout time.Duration `toml:"tarpit_timeout"` // silence towards who is in the tarpit, 100ms to 10m; default 10s
 	Maxconn       int           `toml:"maxconn"`        // connections at once; 0 is no limit but the global one
 	Backend       string        `toml:"backend"`        // name of the backend; required
 	TimeoutClient time.Duration `toml:"timeout_client"` // silence of the client after login; default 31m
@@ -25,5 +28,5 @@ type Cert struct {
 
 // DefaultConfig is what a frontend has where the file is silent.
 func DefaultConfig() Config {
-	return Config{Mode: "imap", RequireTLS: true, ProxyTimeout: 3 * time.Second, TimeoutClient: 31 * time.Minute}
+	return Config{Mode: "imap", RequireTLS: true, ProxyTimeout: 3 * time.Second, TarpitTimeout: 10 * time.Second, TimeoutClient: 31 * time.Minute}
 }

@@ -13,6 +13,7 @@ import (
 	"imaplb/balancer"
 	"imaplb/loop"
 	"imaplb/relay"
+	"imaplb/sticktable"
 )
 
 // conn is one client connection from accept to close. Before login it has a
@@ -26,6 +27,9 @@ type conn struct {
 	place balancer.Placement // valid after login
 	user  string             // valid after login; may differ from the table's key
 	id    uint64
+
+	tracked *sticktable.Table // counts the client; nil for none
+
 	start int64 // Unix ms
 	src   netip.AddrPort
 	tls   uint16 // version, 0 for none
@@ -96,6 +100,7 @@ func (c *conn) ended() {
 		c.fe.TLSNow.Add(-1)
 		c.fe.e.TLSNow.Add(-1)
 	}
+	c.untrack()
 	c.w().remove(c)
 	c.fe.e.closed(c.fe)
 }

@@ -60,6 +60,7 @@ type Engine struct {
 	paused    atomic.Bool // some listener is paused at a limit
 	refusing  atomic.Int64
 	big       atomic.Int64
+	tarpitted atomic.Int64
 }
 
 // Counters of the process, or of one frontend.

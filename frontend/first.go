@@ -90,6 +90,9 @@ func (p *prelogin) known() {
 // proceed begins with the handshake or the greeting, once it is known who the
 // client is. early is what he has sent already.
 func (p *prelogin) proceed(early []byte) {
+	if !p.admit(time.Now()) {
+		return
+	}
 	if p.set.Config.TLS == "implicit" {
 		p.startTLS(early)
 		return

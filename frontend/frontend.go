@@ -11,6 +11,7 @@ import (
 	"imaplb/loop"
 	"imaplb/relay"
 	"imaplb/session"
+	"imaplb/sticktable"
 )
 
 // Frontend is one [frontend.NAME] section at work. Shared: any goroutine may
@@ -30,6 +31,7 @@ type Settings struct {
 	Config  Config
 	TLS     *tls.Config // nil if Config.TLS is "none"; see LoadTLS
 	Backend *Backend
+	Track   *sticktable.Table // of Config.TrackSrc; nil for none
 }
 
 // settings are Settings with what follows from them.
@@ -37,6 +39,7 @@ type settings struct {
 	Settings
 	session  session.Config
 	trust    trust
+	rules    []ruled
 	timeouts relay.Timeouts
 }
 
@@ -67,6 +70,7 @@ func (f *Frontend) Update(s Settings) {
 	}
 	n.timeouts = relay.Timeouts{Client: s.Config.TimeoutClient, Server: s.Backend.settings.Load().timeoutServer}
 	n.trust = newTrust(s.Config.AcceptProxy)
+	n.rules = newRules(s.Config.Rules)
 	f.e.tickets.apply(s.TLS)
 	old := f.set.Swap(n)
 	if old != nil && old.timeouts != n.timeouts {

@@ -12,6 +12,7 @@ import (
 	"imaplb/loop"
 	"imaplb/relay"
 	"imaplb/session"
+	"imaplb/sticktable"
 	"imaplb/upstream"
 )
 
@@ -82,7 +83,9 @@ func (l *login) start() {
 	if t := l.be.Table(); t != nil {
 		l.ask.Key = t.KeyOf(l.user)
 	}
-	l.placeUser(now)
+	if !l.ruledOut(now) {
+		l.placeUser(now)
+	}
 }
 
 // placeUser asks the balancer for a server and begins the attempt.
@@ -166,6 +169,9 @@ func (l *login) LoginDone(_ *upstream.Attempt, r *upstream.Result) {
 	now := time.Now()
 	l.attempt = nil
 	l.note(r)
+	if r.Outcome == upstream.AuthFailed {
+		l.p.c.tally(now, &sticktable.Counts{AuthFails: 1})
+	}
 	switch {
 	case r.Outcome == upstream.OK:
 		l.accepted(now, r)
@@ -322,6 +328,7 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 	p.done()
 	c.pre, c.place, c.user = nil, l.place, l.user
 	c.w().link(c)
+	c.tally(now, &sticktable.Counts{Sess: 1})
 	c.logBegin()
 	c.pair.Start(c.cli, r.Conn, &c.fe.set.Load().timeouts, c, relay.Waiting{ToClient: toClient, ToServer: p.in})
 }

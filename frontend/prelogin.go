@@ -16,21 +16,22 @@ import (
 // drives the TLS handshake, the session machine and the login at the server.
 // It is gone afterwards. Owned by the loop of its connection.
 type prelogin struct {
-	c      *conn
-	set    *settings // at accept; a reload concerns later connections
-	born   time.Time
-	ln     *loop.Listener
-	s      *session.Session
-	in     []byte // what the session machine has not consumed
-	timer  loop.Timer
-	login  *login // under way
-	sni    string
-	alpn   string
-	cn     string         // of the client's certificate, by a PROXY header
-	dest   netip.AddrPort // where the client connected to, by a PROXY header
-	first  *first         // bytes that decide what comes next; else nil
-	refuse bool           // over the limit: only to be told so
-	big    bool           // holds one of the engine's maxBig
+	c        *conn
+	set      *settings // at accept; a reload concerns later connections
+	born     time.Time
+	ln       *loop.Listener
+	s        *session.Session
+	in       []byte // what the session machine has not consumed
+	timer    loop.Timer
+	login    *login // under way
+	sni      string
+	alpn     string
+	cn       string         // of the client's certificate, by a PROXY header
+	dest     netip.AddrPort // where the client connected to, by a PROXY header
+	first    *first         // bytes that decide what comes next; else nil
+	refuse   bool           // over the limit: only to be told so
+	big      bool           // holds one of the engine's maxBig
+	inTarpit bool           // kept silent, by a rule
 
 	// What the session machine asked for during a call, done behind it.
 	wantTLS bool
@@ -238,6 +239,8 @@ func (p *prelogin) after() {
 // Expired is the end of the client's time, or of a delay.
 func (p *prelogin) Expired(now time.Time) {
 	switch {
+	case p.inTarpit:
+		p.tarpitOver(now)
 	case p.s == nil && p.first != nil:
 		p.firstExpired(now)
 	case p.s == nil || p.c.cli.Handshaking():
@@ -356,6 +359,10 @@ func (p *prelogin) done() {
 	if p.big {
 		p.c.fe.e.big.Add(-1)
 		p.big = false
+	}
+	if p.inTarpit {
+		p.c.fe.e.tarpitted.Add(-1)
+		p.inTarpit = false
 	}
 }
 

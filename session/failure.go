@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"time"
 
 	"imaplb/imap"
 )
@@ -42,7 +43,8 @@ var failures = [numFailures]struct {
 // Failure is the outcome of a login that failed. The zero value is AuthFailed.
 type Failure struct {
 	Kind       FailureKind
-	code, text string // text is empty for the usual one of the kind; code is for Forwarded only
+	Delay      time.Duration // the answer comes that late at least, though it be the first failure
+	code, text string        // text is empty for the usual one of the kind; code is for Forwarded only
 }
 
 // Saying is a failure with a text of ours that says more than the usual one.
@@ -64,7 +66,7 @@ func Forward(code, text []byte) Failure {
 	case imap.IsCode(code, "REFERRAL"):
 		return Failure{Kind: Unavailable}
 	}
-	return Failure{Forwarded, string(code), string(imap.AppendText(nil, text))}
+	return Failure{Kind: Forwarded, code: string(code), text: string(imap.AppendText(nil, text))}
 }
 
 func notInCode(r rune) bool {

@@ -70,10 +70,14 @@ func (s *Session) failLogin(now time.Time, f Failure) state {
 	if s.failures < 255 {
 		s.failures++
 	}
-	if s.failures <= failuresAtOnce {
+	delay := f.Delay
+	if s.failures > failuresAtOnce {
+		delay = max(delay, loginDelay(int(s.failures)))
+	}
+	if delay <= 0 {
 		return s.answerLogin()
 	}
-	s.until = now.Add(loginDelay(int(s.failures)))
+	s.until = now.Add(delay)
 	return stateDelayed
 }
 

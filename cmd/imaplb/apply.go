@@ -244,7 +244,7 @@ func (n *node) updateFrontends(cfg *conf.Config, next *parts, p *plan) error {
 	keep := map[string]bool{}
 	for _, c := range cfg.Frontends {
 		keep[c.Name] = true
-		s := frontend.Settings{Config: c.Config, TLS: p.tls[c.Name], Backend: next.backend(c.Backend).Backend}
+		s := frontend.Settings{Config: c.Config, TLS: p.tls[c.Name], Backend: next.backend(c.Backend).Backend, Track: next.table(c.TrackSrc)}
 		f := n.frontend(c.Name)
 		if f == nil {
 			f = n.engine.Add(c.Name, n.id(), s)
