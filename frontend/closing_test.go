@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,36 @@ func TestKick(t *testing.T) {
 	if r.ended("killed")["state"] != "KD" || r.e.Conns.Load() != 2 {
 		t.Errorf("%d connections", r.e.Conns.Load())
 	}
+}
+
+// Many are found by what they are called or where they come from, whatever else
+// goes on, and ended over some time; nobody else is.
+func TestKickIf(t *testing.T) {
+	r, clients, _ := crowd(t, 9, 2)
+	pre := r.greeted()
+	odd := func(user string, src netip.Addr) bool {
+		return strings.HasPrefix(user, "user") && (user[4]-'0')%2 == 1 && src.IsLoopback()
+	}
+	if n := r.e.KickIf(odd, 300*time.Millisecond); n != 4 {
+		t.Errorf("KickIf = %d, want 4", n)
+	}
+	for i, c := range clients {
+		if i%2 == 1 {
+			c.want("* BYE [UNAVAILABLE]")
+			c.gone()
+			continue
+		}
+		c.send("n NOOP\r\n")
+		c.want("n OK")
+	}
+	s1 := r.be.Server("s1")
+	if n := r.e.KickServer(s1, 0); n != 5 {
+		t.Errorf("KickServer = %d, want 5", n)
+	}
+	if n := r.e.KickIf(func(string, netip.Addr) bool { return true }, 0); n != 1 {
+		t.Errorf("KickIf of all = %d, want the one before login", n)
+	}
+	pre.gone()
 }
 
 // Where the table keeps domains together, a kick is still for one user.

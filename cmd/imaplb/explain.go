@@ -98,6 +98,8 @@ func verdict(b *backend, is *balancer.Explained) (goes, why string) {
 	switch {
 	case is.Server != nil:
 		goes = is.Server.Name
+	case errors.Is(is.Err, balancer.ErrFull) && b.Config().TimeoutQueue > 0:
+		goes = fmt.Sprintf("nowhere at once, it waits up to %s for a place", b.Config().TimeoutQueue)
 	case is.Err != nil:
 		goes = "nowhere, the login is refused: " + strings.TrimPrefix(is.Err.Error(), "balancer: ")
 	default:
@@ -183,6 +185,9 @@ func (n *node) limitWords(b *backend, s *balancer.Server) (lines []string) {
 	}
 	if s != nil {
 		line("sessions on "+s.Name, s.Scur.Load(), int64(s.Maxconn()))
+	}
+	if waiting := b.Qcur.Load(); waiting > 0 {
+		lines = append(lines, fmt.Sprintf("logins that wait for a place in the backend: %d", waiting))
 	}
 	for _, f := range n.engine.Frontends() {
 		if f.Settings().Backend == b.Backend {
