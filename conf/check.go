@@ -130,16 +130,17 @@ func (r *report) checkFrontend(c *Config, f *Frontend, h host) {
 	if c.Global.Maxconn > 0 && f.Maxconn > c.Global.Maxconn {
 		r.fault(keyPath(path, "maxconn"), "%d is more than the %d of global.maxconn", f.Maxconn, c.Global.Maxconn)
 	}
-	r.checkReference(c, f, keyPath(path, "backend"))
+	r.checkReference(c, f.Backend, keyPath(path, "backend"))
+	r.checkMode(c, f)
 	r.checkTrack(c, f, path)
 }
 
-// checkReference judges the backend a frontend names.
-func (r *report) checkReference(c *Config, f *Frontend, path string) {
-	if c.Backend(f.Backend) != nil || r.faulty["backend"] {
+// checkReference judges the backend a frontend or a route names.
+func (r *report) checkReference(c *Config, name, path string) {
+	if c.Backend(name) != nil || r.faulty["backend"] {
 		return
 	}
-	if f.Backend == "" {
+	if name == "" {
 		r.fault(path, "no backend: name the [backend.NAME] that has the servers")
 		return
 	}
@@ -147,8 +148,8 @@ func (r *report) checkReference(c *Config, f *Frontend, path string) {
 	for i, b := range c.Backends {
 		names[i] = b.Name
 	}
-	hint, _ := didYouMean(f.Backend, names)
-	r.fault(path, "no backend %q%s", f.Backend, hint)
+	hint, _ := didYouMean(name, names)
+	r.fault(path, "no backend %q%s", name, hint)
 }
 
 // checkBackend judges a backend and its servers.
@@ -162,9 +163,7 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 		hint, _ := didYouMean(name, names)
 		r.fault(keyPath(path, "stick_table"), "no stick table %q%s", name, hint)
 	}
-	if t := c.StickTable(b.Balancer.StickTable); t != nil && t.Key == "src" {
-		r.fault(keyPath(path, "stick_table"), "%q is keyed by the client's address: a user would have a home for each; name one with key = \"user\" or \"domain\"", t.Name)
-	}
+	r.checkBackendMode(c, b)
 	if f := b.Balancer.BalanceFactor; f > 0 && f <= 100 {
 		r.fault(keyPath(path, "balance_factor"), "%d is out of range: write 0 for no bound, or 101 to 10000", f)
 	}
@@ -252,9 +251,11 @@ func (r *report) checkMaxconn(c *Config, h host) {
 // checkUnused warns of what nothing refers to.
 func (r *report) checkUnused(c *Config) {
 	backends, tables := map[string]bool{}, map[string]bool{}
-	for _, f := range c.Frontends {
-		backends[f.Backend] = true
-		tables[f.TrackSrc] = true
+	for i := range c.Frontends {
+		tables[c.Frontends[i].TrackSrc] = true
+		for _, name := range backendsOf(&c.Frontends[i]) {
+			backends[name] = true
+		}
 	}
 	for _, b := range c.Backends {
 		tables[b.Balancer.StickTable] = true

@@ -25,6 +25,12 @@ func (r *report) imply(c *Config) {
 		for j := range f.Bind {
 			absoluteUnix(dir, &f.Bind[j])
 		}
+		for j := range f.Route {
+			absoluteUnix(dir, &f.Route[j].Bind)
+		}
+		for j := range f.UseBackend {
+			absoluteUnix(dir, &f.UseBackend[j].Bind)
+		}
 		for j := range f.Certs {
 			absolute(dir, &f.Certs[j].Cert)
 			absolute(dir, &f.Certs[j].Key)
@@ -34,6 +40,7 @@ func (r *report) imply(c *Config) {
 	for i := range c.Backends {
 		absolute(dir, &c.Backends[i].Hook.OnMove)
 		absolute(dir, &c.Backends[i].Check.PasswordFile)
+		r.implyStickTable(c, &c.Backends[i])
 		for j := range c.Backends[i].Servers {
 			u := &c.Backends[i].Servers[j].Upstream
 			absoluteUnix(dir, &u.Addr)
@@ -55,6 +62,12 @@ func (r *report) implyTLS(f *Frontend) {
 		if len(f.Certs) > 0 {
 			f.TLS = "implicit"
 		}
+	}
+	if f.Mode == "tcp" {
+		if require := keyPath(path, "require_tls"); r.set(require) && f.RequireTLS {
+			r.fault(require, "there is no login in mode tcp")
+		}
+		f.RequireTLS = false
 	}
 	if f.TLS != "none" {
 		return

@@ -43,13 +43,13 @@ var rules = map[string]rule{
 	"peers.on_minority":  oneOf("freeze", "serve"),
 	"peers.move_timeout": lasting(time.Second, 5*time.Minute),
 
-	"stick_table.*.key":         oneOf("user", "domain", "src"),
+	"stick_table.*.key":         oneOf("user", "domain", "src", "sni"),
 	"stick_table.*.ipv4_prefix": within(1, 32),
 	"stick_table.*.ipv6_prefix": within(1, 128),
 	"stick_table.*.size":        within(1, 100_000_000),
 	"stick_table.*.expire":      lasting(time.Second, 365*day),
 
-	"frontend.*.mode":           oneOf("imap"),
+	"frontend.*.mode":           oneOf("imap", "tcp"),
 	"frontend.*.tls":            oneOf("none", "starttls", "implicit"),
 	"frontend.*.tarpit_timeout": lasting(100*time.Millisecond, 10*time.Minute),
 	"frontend.*.rules.*.action": oneOf("allow", "deny", "tarpit"),

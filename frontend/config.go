@@ -5,7 +5,7 @@ import "time"
 // Config is one [frontend.NAME] section.
 type Config struct {
 	Bind          []string      `toml:"bind"`           // "ip:port", "[ip6]:port", ":port" or "unix:/path"; at least one
-	Mode          string        `toml:"mode"`           // "imap"
+	Mode          string        `toml:"mode"`           // "imap" or "tcp"; default "imap"
 	TLS           string        `toml:"tls"`            // "none", "starttls" or "implicit"; default "implicit" if certs are given, else "none"
 	Certs         []Cert        `toml:"certs"`          // chosen by SNI; the first is the default
 	RequireTLS    bool          `toml:"require_tls"`    // with starttls: no login before it; default true
@@ -16,6 +16,8 @@ type Config struct {
 	TarpitTimeout time.Duration `toml:"tarpit_timeout"` // silence towards who is in the tarpit, 100ms to 10m; default 10s
 	Maxconn       int           `toml:"maxconn"`        // connections at once; 0 is no limit but the global one
 	Backend       string        `toml:"backend"`        // name of the backend; required
+	Route         []Route       `toml:"route"`          // mode imap: where else logins go, the first that holds; default none
+	UseBackend    []Route       `toml:"use_backend"`    // mode tcp: the same of connections, without user and domain
 	TimeoutClient time.Duration `toml:"timeout_client"` // silence of the client after login; default 31m
 }
 

@@ -22,6 +22,7 @@ type awaited uint8
 const (
 	awaitHeader   awaited = iota // a PROXY header, and nothing else: 4 KiB
 	awaitNoHeader                // anything but a PROXY header: 16 bytes tell
+	awaitHello                   // a ClientHello, if it is TLS: 16 KiB
 )
 
 // trust are the networks whose connections begin with a PROXY header.
@@ -77,11 +78,11 @@ func (p *prelogin) known() {
 	switch {
 	case !p.set.trust.some():
 		p.proceed(nil)
-	case p.set.Config.TLS == "implicit":
+	case p.set.Config.TLS == "implicit", p.set.Config.Mode == modeTCP && p.set.readsSNI():
 		p.await(awaitNoHeader, p.c.fe.e.limits.Load().HandshakeTimeout)
 	default:
 		p.proceed(nil)
-		if p.c.pre != nil && !p.closing {
+		if p.s != nil && p.c.pre != nil && !p.closing {
 			p.first = &first{wait: awaitNoHeader} // the session's deadline holds
 		}
 	}
@@ -95,6 +96,10 @@ func (p *prelogin) proceed(early []byte) {
 	}
 	if p.set.Config.TLS == "implicit" {
 		p.startTLS(early)
+		return
+	}
+	if p.set.Config.Mode == modeTCP {
+		p.tcp(early)
 		return
 	}
 	p.greet(p.c.offload)
@@ -123,6 +128,10 @@ func (p *prelogin) startTLS(early []byte) {
 func (p *prelogin) firstData(b []byte) {
 	f := p.first
 	f.in = append(f.in, b...)
+	if f.wait == awaitHello {
+		p.readHello()
+		return
+	}
 	n, err := proxyproto.Size(f.in)
 	switch {
 	case n == 0 && err == nil: // more is wanted
@@ -170,7 +179,13 @@ func (p *prelogin) badHeader() {
 
 // firstExpired is the end of the time for the first bytes.
 func (p *prelogin) firstExpired(now time.Time) {
-	if p.first.wait == awaitHeader {
+	f := p.first
+	if f.wait != awaitHeader && p.set.Config.Mode == modeTCP && p.set.Config.TLS == "none" && len(f.in) == 0 {
+		p.first = nil // he waits for the server to speak, so it is no TLS
+		p.connect(nil)
+		return
+	}
+	if f.wait == awaitHeader {
 		for _, n := range p.counters() {
 			n.Malformed.Add(1)
 		}

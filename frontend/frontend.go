@@ -3,11 +3,13 @@ package frontend
 import (
 	"context"
 	"crypto/tls"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"imaplb/balancer"
 	"imaplb/loop"
 	"imaplb/relay"
 	"imaplb/session"
@@ -28,10 +30,11 @@ type Frontend struct {
 
 // Settings are what a reload may change. Immutable.
 type Settings struct {
-	Config  Config
-	TLS     *tls.Config // nil if Config.TLS is "none"; see LoadTLS
-	Backend *Backend
-	Track   *sticktable.Table // of Config.TrackSrc; nil for none
+	Config   Config
+	TLS      *tls.Config         // nil if Config.TLS is "none"; see LoadTLS
+	Backend  *Backend            // where no route says otherwise
+	Backends map[string]*Backend // those that routes name
+	Track    *sticktable.Table   // of Config.TrackSrc; nil for none
 }
 
 // settings are Settings with what follows from them.
@@ -40,7 +43,8 @@ type settings struct {
 	session  session.Config
 	trust    trust
 	rules    []ruled
-	timeouts relay.Timeouts
+	routes   []route
+	timeouts map[*balancer.Backend]*relay.Timeouts
 }
 
 // Add adds a frontend without listeners. Add, Remove, AddListener and
@@ -68,15 +72,38 @@ func (f *Frontend) Update(s Settings) {
 	n.session = session.Config{
 		LoginTimeout: f.e.Limits().LoginTimeout, TLS: s.Config.TLS, RequireTLS: s.Config.RequireTLS,
 	}
-	n.timeouts = relay.Timeouts{Client: s.Config.TimeoutClient, Server: s.Backend.settings.Load().timeoutServer}
+	n.routes, n.timeouts = newRoutes(&s), newTimeouts(&s)
 	n.trust = newTrust(s.Config.AcceptProxy)
 	n.rules = newRules(s.Config.Rules)
 	f.e.tickets.apply(s.TLS)
 	old := f.set.Swap(n)
-	if old != nil && old.timeouts != n.timeouts {
-		f.e.eachWorker(func(w *worker) { w.retime(f, &n.timeouts) })
+	same := func(a, b *relay.Timeouts) bool { return *a == *b }
+	if old != nil && !maps.EqualFunc(old.timeouts, n.timeouts, same) {
+		f.e.eachWorker(func(w *worker) { w.retime(f, n.timeouts) })
 	}
 	f.resume()
+}
+
+// newTimeouts are the timeouts of sessions by their backend.
+func newTimeouts(s *Settings) map[*balancer.Backend]*relay.Timeouts {
+	m := map[*balancer.Backend]*relay.Timeouts{}
+	add := func(b *Backend) {
+		m[b.Backend] = &relay.Timeouts{Client: s.Config.TimeoutClient, Server: b.settings.Load().timeoutServer}
+	}
+	add(s.Backend)
+	for _, b := range s.Backends {
+		add(b)
+	}
+	return m
+}
+
+// timeoutsOf are those of a session, also on a backend that a reload has just
+// taken away from the frontend.
+func (s *settings) timeoutsOf(b *Backend) *relay.Timeouts {
+	if t := s.timeouts[b.Backend]; t != nil {
+		return t
+	}
+	return &relay.Timeouts{Client: s.Config.TimeoutClient, Server: b.settings.Load().timeoutServer}
 }
 
 // Settings are the settings in force.
@@ -219,7 +246,7 @@ func (x *listener) Exhausted(err error) []byte {
 	x.f.Refused.Add(1)
 	x.f.e.Refused.Add(1)
 	x.f.e.log.Warn("no descriptor left, a client was refused", "fe", x.f.Name, "err", err)
-	if x.f.set.Load().Config.TLS == "implicit" {
+	if c := &x.f.set.Load().Config; c.TLS == "implicit" || c.Mode == modeTCP {
 		return nil // it would not be understood
 	}
 	return []byte(byeFull)

@@ -45,6 +45,7 @@ type login struct {
 	begun   time.Time
 	retries int
 	started bool
+	raw     bool // mode tcp: there are no credentials, the client talks to the server himself
 	held    bool // waits while its user is being moved
 	moved   bool // redispatched once
 	placed  int  // times that the user was placed
@@ -54,7 +55,7 @@ type login struct {
 // Login notes what the client wants; it is begun behind the session machine's
 // call. It implements session.Effects.
 func (p *prelogin) Login(l *session.Login) {
-	p.login = &login{p: p, be: p.c.fe.set.Load().Backend}
+	p.login = &login{p: p}
 	r := &p.login.req
 	r.Credentials, r.ID, r.TTL = l.Credentials, l.ID, l.TTL
 }
@@ -79,8 +80,11 @@ func (l *login) start() {
 		r.LocalAddr = c.cli.LocalAddr()
 	}
 	l.user = auth.NormalizeUser(r.User)
+	l.be, _ = c.fe.set.Load().backend(&Question{User: l.user, SNI: p.sni, Bind: p.bind, Source: c.src.Addr()})
 	l.ask = balancer.Ask{Key: l.user, Source: c.src.Addr()}
-	if t := l.be.Table(); t != nil {
+	if t := l.be.Table(); l.raw {
+		l.ask.Key = l.tcpKey()
+	} else if t != nil {
 		l.ask.Key = t.KeyOf(l.user)
 	}
 	if !l.ruledOut(now) {
@@ -106,7 +110,7 @@ func (l *login) hold(now time.Time) bool {
 		return false
 	}
 	next := now.Add(holdLook)
-	if next.After(l.p.s.Deadline()) {
+	if next.After(l.p.deadline()) {
 		l.refuse(now, errHeld)
 		return true
 	}
@@ -134,8 +138,7 @@ func (l *login) refuse(now time.Time, err error) {
 	case errors.Is(err, errHeld):
 		reason = "being_moved"
 	}
-	l.logFailed(reason, state, nil)
-	l.failed(now, failure)
+	l.giveUp(now, reason, state, nil, failure)
 }
 
 // try begins one attempt at the placed server.
@@ -155,7 +158,11 @@ func (l *login) try() {
 	}
 	l.count(func(n *balancer.Counters) { n.Connect.Add(1) })
 	l.target = target
-	l.attempt = upstream.Start(c.w().loop, target, &l.req, c.fe.e.slots, l)
+	begin := upstream.Start
+	if l.raw {
+		begin = upstream.Connect
+	}
+	l.attempt = begin(c.w().loop, target, &l.req, c.fe.e.slots, l)
 }
 
 // count adds to the counters of the server and its backend.
@@ -178,8 +185,7 @@ func (l *login) LoginDone(_ *upstream.Attempt, r *upstream.Result) {
 	case r.Outcome.Retry() && l.again(now):
 	default:
 		l.place.End(now)
-		l.logFailed(r.Outcome.String(), r.Outcome.Termination(), r)
-		l.failed(now, failureOf(r))
+		l.giveUp(now, r.Outcome.String(), r.Outcome.Termination(), r, failureOf(r))
 	}
 }
 
@@ -200,8 +206,10 @@ func (l *login) note(r *upstream.Result) {
 		n.Ctime.Add(r.Connect)
 		switch r.Outcome {
 		case upstream.OK:
-			n.AuthOK.Add(1)
 			n.Qtime.Add(l.wait.queued)
+			if !l.raw {
+				n.AuthOK.Add(1)
+			}
 		case upstream.AuthFailed, upstream.Refused:
 			n.AuthFail.Add(1)
 		case upstream.Temporary:
@@ -238,7 +246,7 @@ func failureOf(r *upstream.Result) session.Failure {
 // retries, then at another one if the rule of one home allows it.
 func (l *login) again(now time.Time) bool {
 	cfg := l.be.Config()
-	if now.Add(retryAfter).After(l.p.s.Deadline()) {
+	if now.Add(retryAfter).After(l.p.deadline()) {
 		return false // the client has waited long enough
 	}
 	if l.retries < cfg.Retries {
@@ -285,6 +293,16 @@ func (l *login) expired(now time.Time) {
 	}
 }
 
+// giveUp ends a login that came to nothing.
+func (l *login) giveUp(now time.Time, reason, state string, r *upstream.Result, f session.Failure) {
+	if l.raw {
+		l.closeTCP(now, reason, state, r)
+		return
+	}
+	l.logFailed(reason, state, r)
+	l.failed(now, f)
+}
+
 // failed tells the client and lets the connection go on.
 func (l *login) failed(now time.Time, f session.Failure) {
 	p := l.p
@@ -323,14 +341,18 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 		l.placeUser(now)
 		return
 	}
-	toClient := p.s.AppendLoginOK(make([]byte, 0, usualOK+len(r.Untagged)+len(r.Rest)), r.Untagged, r.Caps, r.Text)
-	toClient = append(toClient, r.Rest...)
+	var toClient []byte
+	if !l.raw {
+		toClient = p.s.AppendLoginOK(make([]byte, 0, usualOK+len(r.Untagged)+len(r.Rest)), r.Untagged, r.Caps, r.Text)
+		toClient = append(toClient, r.Rest...)
+	}
 	p.done()
 	c.pre, c.place, c.user = nil, l.place, l.user
 	c.w().link(c)
 	c.tally(now, &sticktable.Counts{Sess: 1})
 	c.logBegin()
-	c.pair.Start(c.cli, r.Conn, &c.fe.set.Load().timeouts, c, relay.Waiting{ToClient: toClient, ToServer: p.in})
+	c.pair.Start(c.cli, r.Conn, c.fe.set.Load().timeoutsOf(l.be), c,
+		relay.Waiting{ToClient: toClient, ToServer: p.in, Raw: l.raw})
 }
 
 // readdressed reports whether a reload gave the server another address while

@@ -20,6 +20,7 @@ type prelogin struct {
 	set      *settings // at accept; a reload concerns later connections
 	born     time.Time
 	ln       *loop.Listener
+	bind     string // its address as configured
 	s        *session.Session
 	in       []byte // what the session machine has not consumed
 	timer    loop.Timer
@@ -81,6 +82,10 @@ func (p *prelogin) tlsDone(err error) {
 			n.TLSReused.Add(1)
 		}
 	}
+	if p.s == nil && p.set.Config.Mode == modeTCP {
+		p.tcp(nil)
+		return
+	}
 	if p.s == nil {
 		p.greet(true)
 		return
@@ -116,10 +121,10 @@ func (p *prelogin) Data(_ *loop.Conn, b []byte) {
 	case p.first != nil:
 		p.firstData(b)
 		return
-	case p.s == nil:
-		return
 	case p.login != nil:
 		p.hold(b)
+		return
+	case p.s == nil:
 		return
 	}
 	in := b
@@ -194,6 +199,10 @@ func (p *prelogin) bound() {
 // hold keeps what the client sends while its login is under way, and stops
 // reading when that is much.
 func (p *prelogin) hold(b []byte) {
+	if p.s == nil {
+		p.holdTCP(b)
+		return
+	}
 	p.in = append(p.in, b...)
 	if len(p.in) > smallInput && !p.takeBig() {
 		return
@@ -243,10 +252,10 @@ func (p *prelogin) Expired(now time.Time) {
 		p.tarpitOver(now)
 	case p.s == nil && p.first != nil:
 		p.firstExpired(now)
-	case p.s == nil || p.c.cli.Handshaking():
-		p.abort(now, reasonTimeout, stateTimeout)
 	case p.login != nil:
 		p.login.expired(now)
+	case p.s == nil || p.c.cli.Handshaking():
+		p.abort(now, reasonTimeout, stateTimeout)
 	default:
 		p.s.Tick(now)
 		p.goOn()
@@ -385,6 +394,6 @@ func (p *prelogin) info(now time.Time, s *Session) {
 		}
 	}
 	if p.s != nil {
-		s.Expires = p.s.Deadline().Sub(now)
+		s.Expires = p.deadline().Sub(now)
 	}
 }

@@ -363,7 +363,7 @@ func certificate(t *testing.T, name string) (server, client *tls.Config) {
 			t.Fatal(err)
 		}
 	}
-	if server, err = LoadTLS([]Cert{pair}); err != nil {
+	if server, err = LoadTLS([]Cert{pair}, "imap"); err != nil {
 		t.Fatal(err)
 	}
 	parsed, err := x509.ParseCertificate(der)

@@ -99,13 +99,13 @@ func (t *tickets) apply(cfg *tls.Config) {
 }
 
 // LoadTLS makes the server's TLS configuration of certificate files: the
-// first certificate that fits the client's SNI, else the first of all. ALPN
-// "imap" is agreed on; a client that offers only other protocols is refused
+// first certificate that fits the client's SNI, else the first of all. Of
+// the protocols one is agreed on by ALPN; a client that offers only others is refused
 // (RFC 7301 section 3.2), which keeps browsers from being led here.
-func LoadTLS(certs []Cert) (*tls.Config, error) {
+func LoadTLS(certs []Cert, protocols ...string) (*tls.Config, error) {
 	cfg := &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
-		NextProtos:                  []string{"imap"},
+		NextProtos:                  protocols,
 		DynamicRecordSizingDisabled: true,
 	}
 	for _, c := range certs {

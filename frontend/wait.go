@@ -40,7 +40,7 @@ func (l *login) got(now time.Time, place balancer.Placement, err error) {
 			l.wait.begun = now
 		}
 		end := l.wait.begun.Add(l.be.Config().TimeoutQueue)
-		if by := l.p.s.Deadline(); end.After(by) {
+		if by := l.p.deadline(); end.After(by) {
 			end = by
 		}
 		l.p.timerAt(end)

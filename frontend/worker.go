@@ -70,7 +70,7 @@ func (w *worker) accept(cli *loop.Conn, x *listener, from netip.AddrPort, refuse
 	now := time.Now()
 	c := &conn{fe: x.f, cli: cli, src: from, start: now.UnixMilli()}
 	w.add(c)
-	p := &prelogin{c: c, born: now, set: x.f.set.Load(), ln: x.ln, refuse: refuse}
+	p := &prelogin{c: c, born: now, set: x.f.set.Load(), ln: x.ln, bind: x.bind, refuse: refuse}
 	c.pre = p
 	cli.SetHandler(p)
 	p.begin()
@@ -128,9 +128,12 @@ func (w *worker) userSessions(key string, f func(*conn)) {
 
 // retime gives the sessions of a frontend new idle timeouts, for a reload: the
 // one time that all sessions are looked at, a slice of them at a time.
-func (w *worker) retime(f *Frontend, t *relay.Timeouts) {
+func (w *worker) retime(f *Frontend, by map[*balancer.Backend]*relay.Timeouts) {
 	w.inSlices(func(c *conn) {
-		if c.fe == f && c.pre == nil {
+		if c.fe != f || c.pre != nil {
+			return
+		}
+		if t := by[c.place.Server.Backend]; t != nil {
 			c.pair.SetTimeouts(t)
 		}
 	})

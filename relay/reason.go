@@ -16,6 +16,7 @@ const (
 	ServerDown                  // the server was marked down or put to maint
 	Moved                       // the user lives on another server now
 	Stopping                    // this process stops
+	Closed                      // mode tcp: both sides have sent their end
 	numReasons
 )
 
@@ -33,6 +34,7 @@ var reasons = [numReasons]struct{ word, termination, bye string }{
 	ServerDown:    {"server_down", "DD", "* BYE [UNAVAILABLE] Server is going down, please reconnect.\r\n"},
 	Moved:         {"moved", "KD", "* BYE [UNAVAILABLE] Mailbox moved to another server, please reconnect.\r\n"},
 	Stopping:      {"stopping", "PD", "* BYE [UNAVAILABLE] Service is stopping, please reconnect.\r\n"},
+	Closed:        {"closed", "--", ""},
 }
 
 // byeServerLost is said when the server is gone. RFC 5530 section 3.

@@ -50,6 +50,7 @@ type Pair struct {
 	ending side // who has sent its end first
 	said   bool // our own BYE
 	ended  bool
+	raw    bool // see Waiting
 }
 
 type side uint8
@@ -62,11 +63,14 @@ const (
 
 // Waiting is what has to be sent before anything else: the answer to the login
 // with all that followed it, and what the client sent behind its login.
-type Waiting struct{ ToClient, ToServer []byte }
+type Waiting struct {
+	ToClient, ToServer []byte
+	Raw                bool // the stream is not IMAP: its lines are not followed, no BYE is put in
+}
 
 // Start joins the two connections, which live on the same loop.
 func (p *Pair) Start(client, server *loop.Conn, limits *Timeouts, owner Owner, w Waiting) {
-	p.client, p.server, p.limits, p.owner = client, server, limits, owner
+	p.client, p.server, p.limits, p.owner, p.raw = client, server, limits, owner, w.Raw
 	client.SetHandler(p)
 	server.SetHandler(p)
 	now := client.Loop().Coarse()
@@ -133,7 +137,7 @@ func (p *Pair) pass(from, to *loop.Conn, count *atomic.Int64, b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	if to == p.client {
+	if to == p.client && !p.raw {
 		p.lines.follow(b)
 	}
 	count.Add(int64(len(b)))
@@ -197,6 +201,8 @@ func (p *Pair) Closed(c *loop.Conn, err error) {
 // reasonOfEnd tells an orderly logout from a side that just left.
 func (p *Pair) reasonOfEnd() Reason {
 	switch {
+	case p.raw:
+		return Closed
 	case p.lines.bye:
 		return Normal
 	case p.ending == clientSide:
@@ -218,7 +224,7 @@ func (p *Pair) Kill(why Reason) {
 // sayBye tells the client why it is left alone, if the server has not done so
 // and the stream is at a place where it will be understood.
 func (p *Pair) sayBye(text string) {
-	if p.ended || text == "" || p.said || p.lines.bye || !p.lines.between() {
+	if p.ended || p.raw || text == "" || p.said || p.lines.bye || !p.lines.between() {
 		return
 	}
 	p.said = true
@@ -246,6 +252,9 @@ func (p *Pair) deadline() int64 {
 	c := p.clientLast + p.limits.Client.Milliseconds()
 	s := p.serverLast + p.limits.Server.Milliseconds()
 	last := max(p.clientLast, p.serverLast)
+	if p.raw { // one side may go on for as long as it has to say something
+		return min(c, s)
+	}
 	switch p.ending {
 	case serverSide:
 		return min(c, last+serverGone.Milliseconds())

@@ -23,6 +23,10 @@ func (t *Table) KeyOf(user string) string { return KeyOf(t.key, user) }
 // BySource reports whether entries are looked up by the client's address.
 func (t *Table) BySource() bool { return t.key == "src" }
 
+// BySNI reports whether entries are looked up by the name the client asked for
+// with TLS.
+func (t *Table) BySNI() bool { return t.key == "sni" }
+
 // KeyOfAddr is the key of a source: the first address of its network, as text,
 // "" for no address. See AppendKeyOfAddr.
 func (t *Table) KeyOfAddr(a netip.Addr) string { return string(t.AppendKeyOfAddr(nil, a)) }

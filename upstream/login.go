@@ -43,6 +43,7 @@ type Attempt struct {
 	done    Done
 	timer   loop.Timer
 	slots   *loop.Handshakes
+	raw     bool // see Connect
 	start   time.Time
 	greeted time.Time
 	in      []byte // of a line that is not complete
@@ -61,14 +62,20 @@ func Start(l *loop.Loop, t *Target, req *Request, slots *loop.Handshakes, done D
 	if t.tlsMode == "implicit" || t.sendProxy != "" {
 		h = speaksFirst{a}
 	}
+	a.dial(l, h)
+	return a
+}
+
+// dial begins to connect.
+func (a *Attempt) dial(l *loop.Loop, h loop.Handler) {
+	t := a.target
 	conn, err := l.Dial(t.Addr, t.source, t.socket, h)
 	if err != nil {
 		l.Post(func() { a.Closed(nil, err) })
-		return a
+		return
 	}
 	a.conn = conn
 	l.SetTimer(&a.timer, a.start.Add(t.connectTimeout), a)
-	return a
 }
 
 // Cancel ends the attempt; there will be no result.
@@ -98,8 +105,12 @@ func (s speaksFirst) Connected(c *loop.Conn) {
 		h := s.x.req.proxyHeader()
 		c.Write(proxyproto.Append(nil, v, &h))
 	}
-	if s.done != nil && s.target.tlsMode == "implicit" { // else the write failed
+	switch {
+	case s.done == nil: // the write failed
+	case s.target.tlsMode == "implicit":
 		s.startTLS()
+	case s.raw:
+		s.stands()
 	}
 }
 
@@ -113,6 +124,8 @@ func (a *Attempt) startTLS() {
 		case err != nil:
 			a.x.fail(TLSFailed, nil, []byte("TLS handshake failed"))
 			a.finish(err)
+		case a.raw:
+			a.stands()
 		case a.x.step == upgrading:
 			a.conn.Write(a.x.upgraded())
 		}
@@ -184,7 +197,7 @@ func (a *Attempt) Expired(time.Time) {
 		return
 	case a.x.step == greeting:
 		a.x.fail(ConnectTimeout, nil, nil)
-		if a.conn.Established() {
+		if !a.raw && a.conn.Established() {
 			a.finish(errNoGreeting)
 			return
 		}

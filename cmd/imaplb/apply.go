@@ -95,7 +95,7 @@ func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err erro
 		if f.TLS == "none" {
 			continue
 		}
-		c, err := frontend.LoadTLS(f.Certs)
+		c, err := frontend.LoadTLS(f.Certs, protocols(f)...)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: frontend.%s: %w", n.path, f.Name, err))
 		}
@@ -107,6 +107,14 @@ func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err erro
 		return nil, errors.Join(faults...)
 	}
 	return p, nil
+}
+
+// protocols are what is agreed on by ALPN; in mode tcp nothing is known of them.
+func protocols(f conf.Frontend) []string {
+	if f.Mode == "imap" {
+		return []string{"imap"}
+	}
+	return nil
 }
 
 // bind opens the sockets that are not open yet.
@@ -244,7 +252,13 @@ func (n *node) updateFrontends(cfg *conf.Config, next *parts, p *plan) error {
 	keep := map[string]bool{}
 	for _, c := range cfg.Frontends {
 		keep[c.Name] = true
-		s := frontend.Settings{Config: c.Config, TLS: p.tls[c.Name], Backend: next.backend(c.Backend).Backend, Track: next.table(c.TrackSrc)}
+		s := frontend.Settings{
+			Config: c.Config, TLS: p.tls[c.Name], Backend: next.backend(c.Backend).Backend, Backends: map[string]*frontend.Backend{},
+			Track: next.table(c.TrackSrc),
+		}
+		for _, r := range slices.Concat(c.Route, c.UseBackend) {
+			s.Backends[r.Backend] = next.backend(r.Backend).Backend
+		}
 		f := n.frontend(c.Name)
 		if f == nil {
 			f = n.engine.Add(c.Name, n.id(), s)

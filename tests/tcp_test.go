@@ -1,0 +1,81 @@
+package tests
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// A frontend of mode tcp before a real Dovecot: real clients do not notice it.
+func TestTCPDovecot(t *testing.T) {
+	t.Parallel()
+	need(t, "curl", "openssl")
+	d := sharedDovecots(t)[0]
+	plain, tls := freeAddr(t), freeAddr(t)
+	l := runLB(t, options{servers: serversOf(d), more: fmt.Sprintf("[frontend.raw]\nmode = \"tcp\"\nbind = [%q]\nbackend = \"raw\"\n"+
+		"[frontend.rawtls]\nmode = \"tcp\"\nbind = [%q]\nbackend = \"rawtls\"\n"+
+		"[backend.raw.server.s1]\naddr = %q\n[backend.rawtls.server.s1]\naddr = %q\n", plain, tls, d.addr, d.tls)})
+	user := newUser()
+	out, err := exec.Command("curl", "-sS", "-m", "20", "-u", user+":"+password, "imap://"+plain+"/").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "INBOX") {
+		t.Errorf("curl: %v: %s", err, out)
+	}
+	if d.logins(user) != 1 {
+		t.Errorf("Dovecot has %d logins", d.logins(user))
+	}
+	s := exec.Command("openssl", "s_client", "-quiet", "-connect", tls, "-CAfile", certs(t).file, "-verify_hostname", "dovecot.test", "-verify_return_error")
+	s.Stdin = strings.NewReader("a LOGIN " + newUser() + " " + password + "\r\nb LOGOUT\r\n")
+	if out, err := s.CombinedOutput(); err != nil || !strings.Contains(string(out), "b OK") {
+		t.Errorf("openssl: %v: %s", err, out)
+	}
+	for _, fe := range []string{"raw", "rawtls"} {
+		if end := l.sessionEnd("fe=" + fe); end["reason"] != "closed" && end["reason"] != "client_aborted" || end["srv"] != "s1" {
+			t.Errorf("logged %v", end)
+		}
+	}
+}
+
+// The name a client asks for leads it to the Dovecot that has it, whose own
+// certificate it sees.
+func TestSNIPassthrough(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	addr := freeAddr(t)
+	runLB(t, options{servers: serversOf(pair[0]), more: fmt.Sprintf("[frontend.sni]\nmode = \"tcp\"\nbind = [%q]\nbackend = \"one\"\n"+
+		"use_backend = [{ sni = \"DOVECOT.*\", backend = \"two\" }]\n"+
+		"[backend.one.server.s1]\naddr = %q\n[backend.two.server.s2]\naddr = %q\n", addr, pair[0].tls, pair[1].tls)})
+	for name, want := range map[string]*dovecot{"dovecot.test": pair[1], "other.test": pair[0]} {
+		cfg := trustAny(t)
+		cfg.ServerName = name
+		user := newUser()
+		c := dialTLS(t, addr, cfg)
+		c.expect("* OK")
+		c.ok("LOGIN %s %s", user, password)
+		c.logout()
+		if want.logins(user) != 1 {
+			t.Errorf("%s: not on its Dovecot", name)
+		}
+	}
+}
+
+// A route leads a domain's users to a backend of their own.
+func TestRoute(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	l := runLB(t, options{
+		servers:  serversOf(pair[0]),
+		frontend: "route = [{ domain = \"example.org\", backend = \"two\" }]\n",
+		more:     fmt.Sprintf("[backend.two.server.s2]\naddr = %q\n", pair[1].addr),
+	})
+	a, b := newUser(), newUser()+"@example.org"
+	for user, want := range map[string]string{a: "mail", b: "two"} {
+		loggedIn(t, l.plain, user).logout()
+		if end := l.sessionEnd("user=" + user); end["be"] != want {
+			t.Errorf("logged %v, want backend %s", end, want)
+		}
+	}
+	if pair[0].logins(a) != 1 || pair[1].logins(b) != 1 {
+		t.Error("the Dovecots saw others")
+	}
+}
