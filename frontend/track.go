@@ -134,7 +134,6 @@ func (l *login) ruledOut(now time.Time) bool {
 	for _, n := range p.counters() {
 		n.Denied.Add(1)
 	}
-	l.logFailed(reason, state, nil)
-	l.failed(now, f)
+	l.giveUp(now, reason, state, nil, f)
 	return true
 }

@@ -11,7 +11,10 @@ import (
 // tracked is a rig whose clients are counted, with rules.
 func tracked(t *testing.T, p plan, rules ...Rule) (*rig, *sticktable.Table) {
 	t.Helper()
-	p.config.Mode, p.config.Rules = "imap", rules
+	p.config.Rules = rules
+	if p.config.Mode == "" {
+		p.config.Mode = "imap"
+	}
 	if p.config.TarpitTimeout == 0 {
 		p.config.TarpitTimeout = 50 * time.Millisecond
 	}
@@ -156,6 +159,27 @@ func TestRulesAtLogin(t *testing.T) {
 	}
 	r.greeted().send("a LOGIN alice wrong\r\n")
 	r.eventually("the server is asked", func() bool { return of(table)[sticktable.AuthFailCnt] == 3 })
+}
+
+// So they do where there is no IMAP; a client that is ruled out is closed.
+func TestRulesAtTCP(t *testing.T) {
+	p := raw(echo(t, "hello\r\n"))
+	p.config.UseBackend = []Route{{SNI: "other.test", Backend: "mail"}} // so that the first bytes are waited for
+	r, table := tracked(t, p, Rule{Action: "deny", When: Conditions{"gpt0 == 1"}})
+	r.set.Backends = map[string]*Backend{"mail": r.be}
+	r.fe.Update(r.set)
+	c := r.dial()
+	r.eventually("he is counted", func() bool { return of(table)[sticktable.ConnCur] == 1 })
+	if err := table.Put(time.Now(), "127.0.0.1", sticktable.GPT0, 1); err != nil {
+		t.Fatal(err)
+	}
+	c.send("no TLS\r\n")
+	if said := c.gone(); said != "" {
+		t.Errorf("he was told %q", said)
+	}
+	if end := r.ended("denied"); end["state"] != "PR" {
+		t.Errorf("logged %v", end)
+	}
 }
 
 func TestCountingAllocatesNothing(t *testing.T) {
