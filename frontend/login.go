@@ -48,6 +48,7 @@ type login struct {
 	moved   bool // redispatched once
 	placed  int  // times that the user was placed
 	wait    wait
+	counted bool // among the sessions of its user
 }
 
 // Login notes what the client wants; it is begun behind the session machine's
@@ -81,6 +82,14 @@ func (l *login) start() {
 	l.ask = balancer.Ask{Key: l.user, Source: c.src.Addr()}
 	if t := l.be.Table(); t != nil {
 		l.ask.Key = t.KeyOf(l.user)
+	}
+	if reason, f := l.overLimit(); reason != "" {
+		for _, n := range p.counters() {
+			n.Denied.Add(1)
+		}
+		l.logFailed(reason, stateLimit, nil)
+		l.failed(now, f)
+		return
 	}
 	l.placeUser(now)
 }
@@ -282,6 +291,7 @@ func (l *login) expired(now time.Time) {
 // failed tells the client and lets the connection go on.
 func (l *login) failed(now time.Time, f session.Failure) {
 	p := l.p
+	l.uncount()
 	p.login = nil
 	p.s.LoginFailed(now, f)
 	p.goOn()
@@ -294,6 +304,7 @@ func (l *login) cancel(now time.Time) {
 		l.attempt = nil
 	}
 	l.leave(now)
+	l.uncount()
 	if l.place.Server != nil {
 		l.place.End(now)
 	}
@@ -320,7 +331,7 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 	toClient := p.s.AppendLoginOK(make([]byte, 0, usualOK+len(r.Untagged)+len(r.Rest)), r.Untagged, r.Caps, r.Text)
 	toClient = append(toClient, r.Rest...)
 	p.done()
-	c.pre, c.place, c.user = nil, l.place, l.user
+	c.pre, c.place, c.user, c.counted = nil, l.place, l.user, l.counted
 	c.w().link(c)
 	c.logBegin()
 	c.pair.Start(c.cli, r.Conn, &c.fe.set.Load().timeouts, c, relay.Waiting{ToClient: toClient, ToServer: p.in})
