@@ -79,6 +79,7 @@ type Backend struct {
 	Balancer balancer.Config
 	Upstream upstream.Config
 	Hook     hook.Config
+	Users    frontend.UserLimits
 	Check    health.Config `toml:"check"`
 	Servers  []Server      `toml:"server"`
 }

@@ -14,6 +14,7 @@ import (
 type Backend struct {
 	*balancer.Backend
 	settings atomic.Pointer[backendSettings]
+	limits   atomic.Pointer[UserLimits]
 
 	mu    sync.Mutex // guards the fields below
 	timer *time.Timer
@@ -38,6 +39,18 @@ func NewBackend(b *balancer.Backend, targets map[*balancer.Server]*upstream.Targ
 // the backend, and the timeout of their silence.
 func (b *Backend) SetTargets(targets map[*balancer.Server]*upstream.Target, timeoutServer time.Duration) {
 	b.settings.Store(&backendSettings{targets: targets, timeoutServer: timeoutServer})
+}
+
+// SetUserLimits bounds the sessions of a user from the next login on. Sessions
+// of before count only where the stick table has them.
+func (b *Backend) SetUserLimits(l UserLimits) { b.limits.Store(&l) }
+
+// UserLimits are the bounds in force.
+func (b *Backend) UserLimits() UserLimits {
+	if l := b.limits.Load(); l != nil {
+		return *l
+	}
+	return UserLimits{}
 }
 
 // Target is the way to a server, nil if it has left the configuration.

@@ -36,6 +36,7 @@ type conn struct {
 	reuse bool   // the TLS session was resumed
 	// offload says that the TLS is between the client and a proxy before us.
 	offload bool
+	counted bool // among the sessions of its user
 
 	userNext, userPrev     *conn
 	serverNext, serverPrev *conn
@@ -89,6 +90,7 @@ func (c *conn) PairEnded(_ *relay.Pair, why relay.Reason) {
 		n.In.Add(up)
 		n.Out.Add(down)
 	}
+	c.uncount()
 	c.place.End(now)
 	c.logEnd(now, why.String(), why.Termination(), slog.LevelInfo)
 	c.ended()

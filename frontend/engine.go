@@ -53,6 +53,7 @@ type Engine struct {
 	socket  *loop.SocketConfig
 	name    string // begins every session id
 	tickets *tickets
+	users   *userCounts
 
 	limits    atomic.Pointer[Limits]
 	held      atomic.Pointer[func(table, key string) bool] // see SetHold
@@ -95,7 +96,7 @@ func New(log *slog.Logger, threads int, socket *loop.SocketConfig, name string, 
 		return nil, err
 	}
 	e := &Engine{
-		log: log, loops: g, socket: socket, name: name, tickets: t,
+		log: log, loops: g, socket: socket, name: name, tickets: t, users: newUserCounts(),
 		slots: loop.NewHandshakes(limits.MaxHandshakes, runtime.GOMAXPROCS(0)),
 	}
 	e.limits.Store(&limits)

@@ -50,6 +50,7 @@ type login struct {
 	moved   bool // redispatched once
 	placed  int  // times that the user was placed
 	wait    wait
+	counted bool // among the sessions of its user
 }
 
 // Login notes what the client wants; it is begun behind the session machine's
@@ -87,7 +88,7 @@ func (l *login) start() {
 	} else if t != nil {
 		l.ask.Key = t.KeyOf(l.user)
 	}
-	if !l.ruledOut(now) {
+	if !l.ruledOut(now) && !l.overLimit(now) {
 		l.placeUser(now)
 	}
 }
@@ -306,6 +307,7 @@ func (l *login) giveUp(now time.Time, reason, state string, r *upstream.Result, 
 // failed tells the client and lets the connection go on.
 func (l *login) failed(now time.Time, f session.Failure) {
 	p := l.p
+	l.uncount()
 	p.login = nil
 	p.s.LoginFailed(now, f)
 	p.goOn()
@@ -318,6 +320,7 @@ func (l *login) cancel(now time.Time) {
 		l.attempt = nil
 	}
 	l.leave(now)
+	l.uncount()
 	if l.place.Server != nil {
 		l.place.End(now)
 	}
@@ -347,7 +350,7 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 		toClient = append(toClient, r.Rest...)
 	}
 	p.done()
-	c.pre, c.place, c.user = nil, l.place, l.user
+	c.pre, c.place, c.user, c.counted = nil, l.place, l.user, l.counted
 	c.w().link(c)
 	c.tally(now, &sticktable.Counts{Sess: 1})
 	c.logBegin()

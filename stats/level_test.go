@@ -13,7 +13,7 @@ func TestLevels(t *testing.T) {
 		"clear table": "o", "debug gc": "a", "disable server": "a", "echo": "u", "enable server": "a", "get weight": "u", "kick user": "a",
 		"explain user": "o", "flush server": "a", "flush stop": "a", "kick server": "a", "kick src": "a", "pin user": "a", "unpin user": "a",
 		"show flushes": "o", "show pins": "o", "show servers": "o",
-		"operator": "o", "reload": "a", "set server": "a", "set severity-output": "u", "set table": "o", "set timeout": "u", "set weight": "a",
+		"operator": "o", "reload": "a", "set maxconn frontend": "a", "set maxconn global": "a", "set maxconn server": "a", "set server": "a", "set severity-output": "u", "set table": "o", "set timeout": "u", "set weight": "a",
 		"show backend": "u", "show cli level": "u", "show cli sockets": "u", "show errors": "o", "show info": "u", "show servers conn": "o",
 		"show servers state": "o", "show sess": "o", "show stat": "u", "show table": "u", "show users": "o", "show version": "u",
 		"shutdown session": "a", "shutdown sessions server": "a", "user": "u", "wait": "u", "help": "u", "prompt": "u", "quit": "u",

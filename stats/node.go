@@ -11,6 +11,7 @@ import (
 // call any method; none blocks for long. The owner of the parts implements it.
 type Node interface {
 	Operator
+	Limiter
 
 	// Info is the process as a whole, for "show info".
 	Info() Info

@@ -65,6 +65,21 @@ func (n *snapshot) SetWeight(o Order, backend, server string, weight int) error 
 	return n.fail
 }
 
+func (n *snapshot) SetGlobalMaxconn(o Order, max int) error {
+	n.note("maxconn global %d%s", max, scope(o))
+	return n.fail
+}
+
+func (n *snapshot) SetFrontendMaxconn(o Order, frontend string, max int) error {
+	n.note("maxconn frontend %s %d%s", frontend, max, scope(o))
+	return n.fail
+}
+
+func (n *snapshot) SetServerMaxconn(o Order, backend, server string, max int) error {
+	n.note("maxconn server %s/%s %d%s", backend, server, max, scope(o))
+	return n.fail
+}
+
 func (n *snapshot) Shutdown(id uint64) bool {
 	n.note("shutdown %d", id)
 	for _, s := range n.sessions {

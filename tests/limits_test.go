@@ -106,3 +106,29 @@ func (c *client) hears(limit time.Duration) bool {
 	_, err := c.r.Peek(1)
 	return err == nil
 }
+
+// The sessions that a user has at all peers count together.
+func TestLimitUserAtAllPeers(t *testing.T) {
+	t.Parallel()
+	f := runFleet(t, 2, options{backend: "max_user_sessions = 3", servers: serversOf(sharedDovecots(t)[0])})
+	a, b := f.lbs[0], f.lbs[1]
+	user := newUser()
+	in := []*client{loggedIn(t, a.plain, user), loggedIn(t, a.plain, user), loggedIn(t, b.plain, user)}
+	for _, l := range f.lbs {
+		within(t, patience, "both peers know of three sessions", func() bool {
+			return strings.HasPrefix(l.residents()[user], "s1 3")
+		})
+		c := greeted(t, l.plain)
+		c.refused("NO [LIMIT] Too many sessions of this user, at most 3", "LOGIN %s %s", user, password)
+		c.ok("LOGIN %s %s", newUser(), password)
+		c.logout()
+	}
+	in[0].logout()
+	within(t, patience, "both peers know of two sessions", func() bool {
+		return strings.HasPrefix(b.residents()[user], "s1 2")
+	})
+	in = append(in[1:], loggedIn(t, b.plain, user))
+	for _, c := range in {
+		c.logout()
+	}
+}

@@ -175,3 +175,39 @@ func TestStorm(t *testing.T) {
 		}
 	}
 }
+
+// A limit that is raised at run time lets in who waits; one that is lowered
+// ends nobody's session.
+func TestSetMaxconn(t *testing.T) {
+	t.Parallel()
+	d := sharedDovecots(t)[0]
+	l := runLB(t, options{servers: []server{{"s1", d.addr, "maxconn = 1"}}})
+	a := loggedIn(t, l.plain, newUser())
+	b := greeted(t, l.plain)
+	b.send("q LOGIN " + newUser() + " " + password + "\r\n")
+	within(t, patience, "it waits", func() bool { return l.stat("mail", "BACKEND", "qcur") == "1" })
+	l.ask("set maxconn server mail/s1 2")
+	b.expect("q OK")
+	l.ask("set maxconn server mail/s1 1")
+	a.alive()
+	b.alive()
+	for set, back := range map[string]string{
+		"set maxconn frontend plain 2": "set maxconn frontend plain 0",
+		"set maxconn global 2":         "set maxconn global 0",
+	} {
+		l.ask(set)
+		c := dial(t, l.plain)
+		if c.hears(300 * time.Millisecond) {
+			t.Errorf("%s: the third client was greeted", set)
+		}
+		l.ask(back)
+		c.expect("* OK")
+		c.close()
+		within(t, patience, "it is gone", func() bool { return l.info("CurrConns") == 2 })
+	}
+	if got := l.stat("mail", "s1", "slim"); got != "1" {
+		t.Errorf("slim %s, want 1", got)
+	}
+	a.logout()
+	b.logout()
+}

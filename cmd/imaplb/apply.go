@@ -215,11 +215,14 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	b := old.backend(cfg.Name)
 	if b == nil {
 		bal := balancer.NewBackend(now, cfg.Name, n.id(), setup)
-		return &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer), cfg, p.secrets[cfg.Name]}
+		b := &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer), cfg, p.secrets[cfg.Name]}
+		b.SetUserLimits(cfg.Users)
+		return b
 	}
 	// Sessions on a server that left the file go on; their users' next login
 	// finds another home and ends them.
 	b.Update(now, setup)
+	b.SetUserLimits(cfg.Users)
 	moved := b.moved(p.targets[cfg.Name])
 	b.SetTargets(targets(b.Backend.Backend), cfg.Upstream.TimeoutServer)
 	// At once: from now on the next login of a user goes to the new address.

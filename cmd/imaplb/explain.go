@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func (n *node) explain(b *backend, user, way string) stats.Explanation {
 	if more := len(servers) - maxRanked; more > 0 {
 		e.Servers = append(e.Servers, fmt.Sprintf("and %d more", more))
 	}
-	e.Limits = n.limitWords(b, is.Server)
+	e.Limits = n.limitWords(b, is.Server, user)
 	if reason, frozen := n.cluster.Frozen(); n.mesh != nil && frozen {
 		e.Notes = append(e.Notes, "frozen, nobody is moved: "+reason)
 	}
@@ -177,14 +178,20 @@ func listOr(names []string) string {
 }
 
 // limitWords tells how near the limits are that a login would meet.
-func (n *node) limitWords(b *backend, s *balancer.Server) (lines []string) {
+func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []string) {
 	line := func(what string, now, limit int64) {
 		if limit > 0 {
 			lines = append(lines, fmt.Sprintf("%s: %d of %d (%d %%)", what, now, limit, 100*now/limit))
 		}
 	}
 	if s != nil {
-		line("sessions on "+s.Name, s.Scur.Load(), int64(s.Maxconn()))
+		line("sessions on "+s.Name, s.Scur.Load(), s.Limit())
+		line("logins under way at "+s.Name, s.Logins.Load(), int64(s.Maxlogins()))
+		line("logins waiting for "+s.Name, s.Qcur.Load(), int64(s.Maxqueue()))
+	}
+	if limit := b.UserLimits().MaxUserSessions; limit > 0 {
+		all, _ := n.engine.UserSessionsNow(b.Backend, auth.NormalizeUser(user), netip.Addr{})
+		line("sessions of the user at this peer", int64(all), int64(limit))
 	}
 	if waiting := b.Qcur.Load(); waiting > 0 {
 		lines = append(lines, fmt.Sprintf("logins that wait for a place in the backend: %d", waiting))
