@@ -26,10 +26,14 @@ func (s *Server) SetAgent(now time.Time, a Agent) {
 	if a.Check != "" && a.Weight >= 0 {
 		per = int32(min(a.Weight, maxWeight*100))
 	}
-	if s.agentPer.Swap(per) != per {
+	reweighed := s.agentPer.Swap(per) != per
+	if reweighed {
 		s.reweigh()
 	}
 	s.settleLocked(now, old, state)
+	if reweighed {
+		b.reflow(now) // from weight 0 on there may be room
+	}
 }
 
 // SetResolved tells whether the server's name has an address. Nobody can be on

@@ -59,6 +59,7 @@ func commandTable() []command {
 		{usage: "show peers", help: "report the peers, their lag and what passed between them", run: showPeers},
 		{usage: "show pins [<mask>]", level: levelOperator, help: "list the users that are pinned to a server", run: showPins},
 		{usage: "show servers conn [<backend>]", level: levelOperator, help: "report the connections of servers", run: showServersConn},
+		{usage: "show servers health [<backend>]", level: levelOperator, help: "report what checks, agents and logins tell of servers", run: showServersHealth},
 		{usage: "show servers state [<backend>]", level: levelOperator, help: "report the state of servers", run: showServersState},
 		{usage: "show servers [<backend>]", level: levelOperator, help: "report how many users servers have, or have left", run: showServers},
 		{usage: "show sess [<id>|all|help] [<filter>]*", level: levelOperator, help: "list sessions or report one", run: showSess},

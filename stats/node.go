@@ -166,6 +166,8 @@ type Row struct {
 	AgentDuration        int64
 	AgentDesc            string
 	AgentUp              bool
+	AgentWord            string // the last of "up", "down", "fail" and "stopped"
+	Caps                 string // capabilities that a check was told
 	Hanafail             int64 // failures of users' logins that checks were told of
 	LastChange, Downtime int64 // seconds
 

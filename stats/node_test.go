@@ -224,7 +224,8 @@ func snapshotProxies() []Proxy {
 		{Kind: KindBackend, Name: "other", ID: 4, Mode: "imap", Algo: "roundrobin", Row: Row{Name: "BACKEND", Status: "UP", Weight: 60, Effective: 60, Act: 2, Lastsess: -1},
 			Servers: []Row{
 				{Name: "o1", ID: 1, Status: "no check", Addr: "unix", Admin: "ready", Weight: 50, Effective: 50, InitialWeight: 100, Act: 1, Lastsess: -1},
-				{Name: "o2", ID: 2, Status: "DRAIN", Addr: "10.0.0.14:143", Admin: "drain", Weight: 10, Effective: 10, InitialWeight: 10, Act: 1, Lastsess: -1, CheckStatus: "L4OK", CheckRise: 2, CheckFall: 3, CheckHealth: 4},
+				{Name: "o2", ID: 2, Status: "DRAIN", Addr: "10.0.0.14:143", Admin: "drain", Weight: 10, InitialWeight: 10, Act: 1, Lastsess: -1, CheckStatus: "L4OK", CheckRise: 2, CheckFall: 3, CheckHealth: 4, Caps: "IMAP4rev1 IDLE",
+					Effective: 2, Throttle: 20, Hanafail: 7, AgentStatus: "L7OK", AgentDuration: 3, AgentWord: "up", AgentDesc: "all \"well\"", AgentUp: true},
 			}},
 	}
 }

@@ -141,6 +141,7 @@ func serverRow(now time.Time, b *backend, s *balancer.Server) stats.Row {
 	row.LastChange, row.Downtime = int64(now.Sub(since).Seconds()), int64(down.Seconds())
 	a := &state.Agent
 	row.AgentStatus, row.AgentDuration, row.AgentDesc, row.AgentUp = a.Check, a.Took.Milliseconds(), a.Desc, !a.Down
+	row.AgentWord, row.Caps = a.Word, state.Health.Caps
 	h := state.Health
 	if h.Text == "" {
 		return row // not checked
