@@ -98,3 +98,37 @@ func TestAgentInTheCluster(t *testing.T) {
 		within(t, patience, "up at "+l.config, func() bool { return l.stat("mail", "s1", "status") == "UP" })
 	}
 }
+
+// With on_marked_down = "none" sessions stay on a server that went down, until
+// their user is placed elsewhere; and one that is back begins slowly.
+func TestOnMarkedDown(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	addr, answer := runAgent(t)
+	up, down := "up\n", "down\n"
+	answer.Store(&up)
+	servers := serversOf(pair[:]...)
+	servers[0].extra = `agent = { addr = "` + addr + `", inter = "20ms" }` + "\non_marked_down = \"none\"\nslowstart = \"1h\""
+	l := runLB(t, options{servers: servers, global: `shutdown_spread = "0s"`})
+	user, other := newUser(), newUser()
+	for _, u := range []string{user, other} {
+		l.tell("set table users key " + u + " server s1")
+	}
+	c, stays := loggedIn(t, l.plain, user), loggedIn(t, l.plain, other)
+	if got := l.stat("mail", "s1", "throttle"); got != "" {
+		t.Errorf("throttle at the start is %s, want none", got)
+	}
+	answer.Store(&down)
+	within(t, patience, "down", func() bool { return l.stat("mail", "s1", "status") == "DOWN (agent)" })
+	c.alive()
+	loggedIn(t, l.plain, user)
+	if home := l.home(user); home != "s2" {
+		t.Errorf("a login while s1 is down went to %s, want s2", home)
+	}
+	c.bye(patience, "")
+	stays.alive()
+	answer.Store(&up)
+	within(t, patience, "up, and slow", func() bool {
+		return l.stat("mail", "s1", "status") == "UP" && l.stat("mail", "s1", "throttle") == "5" && l.stat("mail", "s1", "weight") == "5"
+	})
+}
