@@ -190,19 +190,9 @@ func (l *login) LoginDone(_ *upstream.Attempt, r *upstream.Result) {
 	}
 }
 
-// signs is what an outcome tells of the server's health; those that are not
-// here tell nothing.
-var signs = map[upstream.Outcome]balancer.Sign{
-	upstream.OK: balancer.SignOK, upstream.AuthFailed: balancer.SignOK, upstream.Refused: balancer.SignOK, upstream.Limit: balancer.SignOK,
-	upstream.ConnectRefused: balancer.SignConnect, upstream.ConnectTimeout: balancer.SignConnect, upstream.TLSFailed: balancer.SignConnect,
-	upstream.LoginTimeout: balancer.SignAnswer, upstream.Temporary: balancer.SignAnswer, upstream.Protocol: balancer.SignAnswer, upstream.Lost: balancer.SignAnswer,
-}
-
 // note counts an outcome.
 func (l *login) note(r *upstream.Result) {
-	if sign, ok := signs[r.Outcome]; ok {
-		l.place.Server.Observe(time.Now(), sign)
-	}
+	observe(l.place.Server, r.Outcome)
 	l.count(func(n *balancer.Counters) {
 		n.Ctime.Add(r.Connect)
 		switch r.Outcome {
