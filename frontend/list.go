@@ -16,7 +16,7 @@ type Session struct {
 	Backend  string // "" before login
 	Server   string // "" before login
 	User     string // "" before login
-	State    string // "tls", "login", "queue", "connect", "relay"
+	State    string // "tls", "login", "tarpit", "queue", "connect", "relay"
 	TLS      string // "TLSv1.3", "" for none
 	Start    time.Time
 	Idle     time.Duration
@@ -34,6 +34,9 @@ func (c *conn) info(now time.Time) Session {
 	}
 	if c.pre != nil {
 		c.pre.info(now, &s)
+		if c.pre.inTarpit {
+			s.State = "tarpit"
+		}
 		return s
 	}
 	s.Backend, s.Server, s.User = c.place.Server.Backend.Name, c.place.Server.Name, c.user

@@ -107,6 +107,9 @@ func TestTarpitIsBounded(t *testing.T) {
 	begin := time.Now()
 	one, two := r.dial(), r.dial()
 	r.eventually("two are in the tarpit", func() bool { return r.e.tarpitted.Load() == 2 })
+	if _, ok := r.session(func(s Session) bool { return s.State == "tarpit" }); !ok {
+		t.Error("no session is shown in the tarpit")
+	}
 	three := r.dial()
 	three.want("* BYE [UNAVAILABLE] Connections from your address")
 	one.send("a LOGIN alice " + secretWord + "\r\n")

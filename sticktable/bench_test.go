@@ -209,3 +209,21 @@ func TestNoAllocations(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkCount is a connection that begins and ends, of one of many sources.
+func BenchmarkCount(b *testing.B) {
+	tb := New("sources", Config{Key: "src", Size: 100_000, Expire: time.Hour, Store: everyCounter}, "lb1")
+	tb.Replicate(start)
+	keys := make([]string, 10_000)
+	var v Values
+	for i := range keys {
+		keys[i] = fmt.Sprintf("192.0.%d.%d", i>>8, i&255)
+		tb.Count(start, keys[i], &Counts{Conns: 1}, &v)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		key := keys[i%len(keys)]
+		tb.Count(start, key, &Counts{Conns: 1, Cur: 1}, &v)
+		tb.Count(start, key, &Counts{Cur: -1, In: 100, Out: 1000}, &v)
+	}
+}

@@ -171,6 +171,21 @@ func TestCountsCoalesceInTheJournal(t *testing.T) {
 	}
 }
 
+// Who begins at the head passes over marks that nobody has read: what changes
+// then gets a new one.
+func TestCountsAreToldToWhoBeginsAtTheHead(t *testing.T) {
+	tb, other := countingPeer("lb1"), countingPeer("lb2")
+	var v Values
+	tb.Count(start, "a", &Counts{Conns: 1}, &v)
+	pos := tb.Head()
+	tb.Count(start, "a", &Counts{Conns: 1}, &v)
+	b, _, _ := tb.Pull(nil, pos, 1000)
+	mustMerge(t, start, other, b)
+	if v, _ := other.Values(start, "a"); v[ConnCnt] != 2 {
+		t.Errorf("told %d connections, want 2", v[ConnCnt])
+	}
+}
+
 // The bytes stay as they are, and a table that has other counters, or none,
 // takes what it knows.
 func TestCountsOnTheWire(t *testing.T) {

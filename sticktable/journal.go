@@ -39,7 +39,7 @@ type journal struct {
 	ring     []mark     // that of position p is at p % journalLen
 	first    uint64     // position of the oldest mark there ever was
 	head     uint64     // behind the newest
-	seen     uint64     // behind the newest that was ever read
+	seen     uint64     // behind the newest that was ever read, or passed over
 	forgot   []forgotten
 	forgotAt uint32
 }
@@ -106,9 +106,11 @@ func (j *journal) forgotAs(m mark, pos uint64) (forgotten, bool) {
 	return f, f.pos == pos
 }
 
-// end is the position behind the newest mark.
+// end is the position behind the newest mark. Who asks for it may read from there
+// on, and meets none of the marks before.
 func (j *journal) end() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.seen = j.head
 	return j.head
 }

@@ -1,0 +1,119 @@
+package tests
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sources is a table that counts clients.
+const sourcesTable = `[stick_table.sources]
+key = "src"
+store = ["conn_cnt", "conn_cur", "conn_rate(1h)", "sess_cnt", "bytes_out_cnt", "gpt0", "auth_fail_cnt", "auth_fail_rate(1h)"]
+`
+
+// counter is a counter of the tests' address, "" if it has none.
+func (l *lb) counter(name string) string {
+	l.t.Helper()
+	m := regexp.MustCompile(` ` + name + `(?:\(\d+\))?=(\d+)`).FindStringSubmatch(l.ask("show table sources key 127.0.0.1"))
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+// Connections through one peer count at the other; those of a peer that was
+// killed do not for long, and what it has counted stays.
+func TestRulesCountTheCluster(t *testing.T) {
+	t.Parallel()
+	o := clustered(t)
+	o.peers += "\npeer_grace = \"1s\""
+	o.frontend = `track_src = "sources"
+rules = [{ action = "deny", when = "conn_cur > 4" }, { action = "deny", when = "gpt0 == 1" }]
+`
+	o.more = sourcesTable
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	var open []*client
+	for range 3 {
+		open = append(open, greeted(t, a.plain))
+	}
+	within(t, patience, "lb2 counts the connections", func() bool { return b.counter("conn_cur") == "3" })
+	one := greeted(t, b.plain)
+	denied := dial(t, b.plain)
+	denied.bye(patience, "[UNAVAILABLE]")
+	within(t, patience, "lb1 counts that of lb2", func() bool { return a.counter("conn_cur") == "4" && a.counter("conn_cnt") == "5" })
+	dial(t, a.plain).bye(patience, "[UNAVAILABLE]")
+	open[0].logout()
+	within(t, patience, "lb2 hears of the end", func() bool { return b.counter("conn_cur") == "3" })
+	two := greeted(t, b.plain)
+	two.logout()
+
+	b.tell("set table sources key 127.0.0.1 data.gpt0 1")
+	within(t, patience, "lb1 knows the mark", func() bool { return a.counter("gpt0") == "1" })
+	dial(t, a.plain).bye(patience, "[UNAVAILABLE]")
+	a.tell("set table sources key 127.0.0.1 data.gpt0 0")
+	within(t, patience, "lb2 knows that it is gone", func() bool { return b.counter("gpt0") == "0" })
+
+	count := a.counter("conn_cnt")
+	within(t, patience, "both count the same", func() bool { return b.counter("conn_cnt") == count })
+	a.kill()
+	within(t, 30*time.Second, "connections of the dead peer do not count", func() bool { return b.counter("conn_cur") == "1" })
+	if got := b.counter("conn_cnt"); got != count {
+		t.Errorf("conn_cnt = %s with lb1 dead, want %s", got, count)
+	}
+	one.alive()
+	f.restartUnready(a, b)
+	a.ready()
+	f.met(a, b)
+	conns := func(l *lb) int { return number(t, l.ask("show table sources key 127.0.0.1"), ` conn_cnt=(\d+)`) }
+	before := conns(b)
+	if again := conns(a); again != before || before < number(t, count, `(\d+)`) {
+		t.Errorf("conn_cnt = %d at lb1 when it is back, %d at lb2, %s before", again, before, count)
+	}
+	greeted(t, a.plain).logout()
+	within(t, patience, "lb1 goes on counting", func() bool { return conns(b) == before+1 })
+}
+
+// A client who guesses passwords lands in the tarpit, before a login and at
+// one; who is in stays in.
+func TestTarpitAfterWrongPasswords(t *testing.T) {
+	t.Parallel()
+	l := runLB(t, options{servers: serversOf(sharedDovecots(t)[0]), more: sourcesTable, frontend: `track_src = "sources"
+rules = [{ action = "tarpit", when = "auth_fail_rate > 2" }]
+tarpit_timeout = "1s"
+`})
+	inside, waiting := loggedIn(t, l.plain, newUser()), greeted(t, l.plain)
+	for range 3 {
+		c := greeted(t, l.plain)
+		c.refused("NO [AUTHENTICATIONFAILED]", "LOGIN %s wrong", newUser())
+		c.logout()
+	}
+	row := l.ask("show table sources")
+	if !regexp.MustCompile(`^# table: sources, type: ip, size:1000000, used:1\n0x[0-9a-f]+: key=127\.0\.0\.1 use=\d exp=\d+ shard=0 ` +
+		`gpt0=0 conn_cnt=5 conn_rate\(3600000\)=5 conn_cur=\d sess_cnt=1 bytes_out_cnt=\d+ auth_fail_cnt=3 auth_fail_rate\(3600000\)=3\n\n$`).MatchString(row) {
+		t.Errorf("show table sources = %q", row)
+	}
+	for name, addr := range map[string]string{"in clear": l.plain, "with TLS": l.implicit} {
+		begin, c := time.Now(), dial(t, addr)
+		if said := c.closed(patience); said != "" || time.Since(begin) < time.Second {
+			t.Errorf("%s: the tarpit said %q after %s", name, said, time.Since(begin))
+		}
+	}
+	begin := time.Now()
+	waiting.refused("NO [LIMIT]", "LOGIN %s %s", newUser(), password)
+	if took := time.Since(begin); took < time.Second {
+		t.Errorf("a login in the tarpit was answered after %s", took)
+	}
+	inside.alive()
+	if got := l.stat("plain", "FRONTEND", "dreq") + " " + l.stat("plain", "FRONTEND", "dcon"); got != "1 1" {
+		t.Errorf("dreq and dcon = %s, want 1 1", got)
+	}
+	if !strings.Contains(l.log(), "reason=tarpit state=PT") {
+		t.Error("the login in the tarpit is not in the log")
+	}
+	l.tell("clear table sources data.conn_cnt gt 1000")
+	l.tell("set table sources key 127.0.0.1 data.auth_fail_rate 0")
+	loggedIn(t, l.plain, newUser()).logout()
+}
