@@ -26,8 +26,8 @@ type OrderEffects interface {
 	Kick(k Kick) (outcome string)
 	// Clear removes the entry of a key from a table, or all if key is empty.
 	Clear(table, key string) (outcome string)
-	// StopFlush ends a flush that this peer carries.
-	StopFlush(backend, server string)
+	// StopFlush ends a flush if this peer carries it.
+	StopFlush(backend, server string) (outcome string)
 }
 
 // MoveEffects moves users between servers.

@@ -18,15 +18,16 @@ const (
 // The kinds of facts, the first part of a key. Facts of other kinds, made by
 // later versions, are kept and passed on like these.
 const (
-	kindAdmin  = "admin"  // admin/BACKEND/SERVER: admin state by order
-	kindWeight = "weight" // weight/BACKEND/SERVER: weight by order
-	kindPin    = "pin"    // pin/TABLE/KEY: where a user always goes
-	kindFlush  = "flush"  // flush/BACKEND/SERVER: the users of a server are being moved away
-	kindKick   = "kick"   // kick/ID: end sessions, once
-	kindClear  = "clear"  // clear/ID: remove entries of a table, once
-	kindVote   = "vote"   // vote/PEER/BACKEND/SERVER: result of a peer's checks
-	kindMove   = "move"   // move/TABLE/KEY: a user's move
-	kindGone   = "gone"   // gone/ID/PEER: a peer has no session in the way of a move
+	kindAdmin     = "admin"     // admin/BACKEND/SERVER: admin state by order
+	kindWeight    = "weight"    // weight/BACKEND/SERVER: weight by order
+	kindPin       = "pin"       // pin/TABLE/KEY: where a user always goes
+	kindFlush     = "flush"     // flush/BACKEND/SERVER: the users of a server are being moved away
+	kindFlushStop = "flushstop" // flushstop/ID: stop that, once
+	kindKick      = "kick"      // kick/ID: end sessions, once
+	kindClear     = "clear"     // clear/ID: remove entries of a table, once
+	kindVote      = "vote"      // vote/PEER/BACKEND/SERVER: result of a peer's checks
+	kindMove      = "move"      // move/TABLE/KEY: a user's move
+	kindGone      = "gone"      // gone/ID/PEER: a peer has no session in the way of a move
 )
 
 // A fact is what one peer said last under a key. All but the last group is

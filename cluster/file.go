@@ -21,7 +21,7 @@ const (
 // ErrFile says that what Load was given is not what Save wrote.
 var ErrFile = errors.New("saved orders are damaged")
 
-var savedKinds = []string{kindAdmin, kindWeight, kindPin, kindKick, kindClear}
+var savedKinds = []string{kindAdmin, kindWeight, kindPin, kindKick, kindClear, kindFlushStop}
 
 func isSaved(f *fact) bool { return slices.Contains(savedKinds, kindOf(f.key)) }
 

@@ -15,7 +15,6 @@ const (
 // The phases of a flush.
 const (
 	FlushRuns  = "runs"
-	FlushStops = "stops" // by order; the peer that carries it has not said yet that it has ended
 	FlushEnded = "ended"
 )
 
@@ -24,7 +23,7 @@ const (
 type Flush struct {
 	Backend, Server string
 	Phase           string
-	By              string // who ordered it, or to stop
+	By              string // who ordered it
 	Peer            string // carries it
 	Since           time.Time
 	Parallel        int // moves at once
@@ -58,7 +57,7 @@ func parseFlush(key, value string) (f Flush, ok bool) {
 			*n, err = strconv.Atoi(o[4+i])
 		}
 	}
-	known := f.Phase == FlushRuns || f.Phase == FlushStops || f.Phase == FlushEnded
+	known := f.Phase == FlushRuns || f.Phase == FlushEnded
 	return f, err == nil && known && validName(f.Peer) && len(o[0]) <= MaxName
 }
 
@@ -80,17 +79,10 @@ func (c *Cluster) SayFlush(now time.Time, f Flush) error {
 // OrderFlushStop has the peer that carries a flush stop it; ErrNoFlush if none
 // runs.
 func (c *Cluster) OrderFlushStop(now time.Time, by, backend, server string) error {
-	if !validName(by) {
-		return ErrName
-	}
-	c.mu.Lock()
-	defer c.unlock()
-	f, ok := c.flushOf(now, target{backend, server})
-	if !ok || f.Phase != FlushRuns {
+	if f, ok := c.FlushOf(now, backend, server); !ok || f.Phase != FlushRuns {
 		return ErrNoFlush
 	}
-	f.Phase, f.By = FlushStops, by
-	return c.say(now, factKey(kindFlush, backend, server), f.encode(), now.Add(flushLife).UnixMilli())
+	return c.orderOnce(now, kindFlushStop, orderText{by, backend, server})
 }
 
 // FlushOf is the flush of a server that runs or has ended of late, false for
@@ -161,11 +153,6 @@ func (c *Cluster) flushed(now time.Time, old, f *fact) {
 	switch is.Phase {
 	case FlushRuns:
 		e.What = fmt.Sprintf("flush of %s begun, %d users at once", t, is.Parallel)
-	case FlushStops:
-		e.What = fmt.Sprintf("flush of %s is to stop", t)
-		if is.Peer == c.self {
-			c.later(func() { c.effects.StopFlush(t.backend, t.server) })
-		}
 	case FlushEnded:
 		e.What = fmt.Sprintf("flush of %s ended", t)
 		e.Who = ""

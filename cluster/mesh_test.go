@@ -348,8 +348,9 @@ func (s *simNode) Kick(k Kick) string {
 	return "1 session"
 }
 
-func (s *simNode) StopFlush(backend, server string) {
+func (s *simNode) StopFlush(backend, server string) string {
 	s.log = append(s.log, "stop flush "+backend+"/"+server)
+	return ""
 }
 
 func (s *simNode) Clear(table, key string) string {

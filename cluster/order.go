@@ -209,11 +209,13 @@ func (c *Cluster) stateOrdered(now time.Time, f *fact) {
 	}
 }
 
-// ordered carries out an order to kick or clear. mu is held.
+// ordered carries out an order that is for one time. mu is held.
 func (c *Cluster) ordered(now time.Time, f *fact) {
 	text, ok := parseOrder(f.value, 3)
 	switch {
 	case !ok:
+	case kindOf(f.key) == kindFlushStop:
+		c.carryOut(now, f, "flush stop "+text[1]+"/"+text[2], func() string { return c.effects.StopFlush(text[1], text[2]) })
 	case kindOf(f.key) == kindKick:
 		if k, ok := parseKick(text); ok {
 			c.carryOut(now, f, k.String(), func() string { return c.effects.Kick(k) })

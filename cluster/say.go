@@ -58,7 +58,7 @@ func (c *Cluster) changed(now time.Time, old, f *fact) {
 		c.pinned(now, f)
 	case kindFlush:
 		c.flushed(now, old, f)
-	case kindKick, kindClear:
+	case kindKick, kindClear, kindFlushStop:
 		if old == nil {
 			c.ordered(now, f)
 		}

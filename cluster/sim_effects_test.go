@@ -37,7 +37,7 @@ func (p *simProc) Kick(k cluster.Kick) string {
 	return ""
 }
 
-func (p *simProc) StopFlush(_, _ string) {}
+func (p *simProc) StopFlush(_, _ string) string { return "" }
 
 func (p *simProc) Clear(_, key string) string {
 	p.host.w.trace(key, "%s clears", p.host.name)

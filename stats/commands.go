@@ -19,6 +19,8 @@ type command struct {
 
 // commandTable is every command, in the order of "help". It is a function
 // because the handlers lead back to it.
+//
+// budget: it is a table, a row for each command.
 func commandTable() []command {
 	table := []command{
 		{usage: "add key", level: levelAdmin, help: "read the cluster's key file again and add what is new in it", run: addKey},

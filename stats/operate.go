@@ -47,7 +47,7 @@ type Pin struct {
 // Flush is how far the users of a server have been moved away.
 type Flush struct {
 	Backend, Server     string
-	Phase               string // "runs", "stops", "ended"
+	Phase               string // "runs", "ended"
 	By, Peer            string
 	Since               time.Time
 	Parallel            int

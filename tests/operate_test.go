@@ -344,3 +344,25 @@ func TestExplain(t *testing.T) {
 		t.Errorf("explain for no backend = %q", said)
 	}
 }
+
+// explain user knows the routes: the backends that this user's logins go to,
+// and by which rule.
+func TestExplainRoutes(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	l := runLB(t, options{servers: serversOf(pair[0]),
+		frontend: `route = [{ domain = "example.org", backend = "other" }, { src = ["192.0.2.0/24"], backend = "third" }]`,
+		more:     fmt.Sprintf("\n[backend.other]\nstick_table = \"\"\nserver.o1.addr = %q\n[backend.third.server.o2]\naddr = %q\n", pair[1].addr, pair[1].tls),
+	})
+	for user, want := range map[string][]string{
+		"a":             {`in backend mail (logins of frontend plain, starttls, implicit)`, "goes to:  s1", "in backend third (logins of frontend plain by a route of an SNI"},
+		"a@example.org": {`in backend other (logins of frontend plain by its route 1`, "goes to:  o1", "there is no stick table, so the algorithm chooses"},
+	} {
+		said := l.ask("explain user " + user)
+		for _, w := range want {
+			if !strings.Contains(said, w) {
+				t.Errorf("explain user %s = %q, want %q", user, said, w)
+			}
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"imaplb/auth"
 	"imaplb/balancer"
 	"imaplb/cluster"
+	"imaplb/frontend"
 	"imaplb/stats"
 )
 
@@ -19,15 +20,16 @@ const maxRanked = 8
 
 // Explain tells where a user would go, without a login. It changes nothing.
 func (n *node) Explain(user, backend string) (list []stats.Explanation, err error) {
+	user = auth.NormalizeUser(user)
 	for _, b := range n.parts.Load().backends {
-		way := n.wayTo(b)
+		way := n.wayTo(b, user)
 		if backend == "" && way == "" || backend != "" && b.Name != backend {
 			continue
 		}
 		if way == "" {
 			way = "no frontend leads there"
 		}
-		list = append(list, n.explain(b, auth.NormalizeUser(user), way))
+		list = append(list, n.explain(b, user, way))
 	}
 	if len(list) == 0 {
 		return nil, errors.New("no frontend leads to a backend")
@@ -35,18 +37,34 @@ func (n *node) Explain(user, backend string) (list []stats.Explanation, err erro
 	return list, nil
 }
 
-// wayTo names the frontends whose logins go to a backend, "" for none.
-func (n *node) wayTo(b *backend) string {
+// wayTo names the frontends whose logins of a user go to a backend, "" for
+// none. What else routes look at is not known here.
+func (n *node) wayTo(b *backend, user string) string {
 	var names []string
 	for _, f := range n.engine.Frontends() {
-		if f.Settings().Backend == b.Backend {
+		be, route := f.Route(frontend.Question{User: user})
+		switch {
+		case be == b.Backend && route > 0:
+			names = append(names, fmt.Sprintf("%s by its route %d", f.Name, route))
+		case be == b.Backend:
 			names = append(names, f.Name)
+		case leadsTo(f, b):
+			names = append(names, f.Name+" by a route of an SNI, an address or a network")
 		}
 	}
 	if len(names) == 0 {
 		return ""
 	}
 	return "logins of frontend " + strings.Join(names, ", ")
+}
+
+// leadsTo reports whether some route of a frontend that is not for certain users
+// leads to a backend, or its default does.
+func leadsTo(f *frontend.Frontend, b *backend) bool {
+	set := f.Settings()
+	return set.Backend == b.Backend || slices.ContainsFunc(slices.Concat(set.Config.Route, set.Config.UseBackend), func(r frontend.Route) bool {
+		return r.Backend == b.Name && r.User == "" && r.Domain == ""
+	})
 }
 
 func (n *node) explain(b *backend, user, way string) stats.Explanation {
@@ -197,7 +215,7 @@ func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []
 		lines = append(lines, fmt.Sprintf("logins that wait for a place in the backend: %d", waiting))
 	}
 	for _, f := range n.engine.Frontends() {
-		if f.Settings().Backend == b.Backend {
+		if leadsTo(f, b) {
 			line("connections of frontend "+f.Name, f.Conns.Load(), int64(f.Settings().Config.Maxconn))
 		}
 	}

@@ -47,10 +47,13 @@ type flushes struct {
 	mu      sync.Mutex // guards list and closed
 	list    map[*balancer.Server]*flush
 	closed  bool
+	quit    chan struct{} // closed with it
 	running sync.WaitGroup
 }
 
-func newFlushes() *flushes { return &flushes{list: map[*balancer.Server]*flush{}} }
+func newFlushes() *flushes {
+	return &flushes{list: map[*balancer.Server]*flush{}, quit: make(chan struct{})}
+}
 
 func (fs *flushes) add(f *flush) error {
 	fs.mu.Lock()
@@ -81,10 +84,12 @@ func (fs *flushes) of(s *balancer.Server) *flush {
 	return fs.list[s]
 }
 
-// stopAll ends all and waits for them.
+// stopAll ends all and waits for them, but not for the moves they have begun. It
+// is called once.
 func (fs *flushes) stopAll() {
 	fs.mu.Lock()
 	fs.closed = true
+	close(fs.quit)
 	for _, f := range fs.list {
 		f.end("this peer stops")
 	}
@@ -128,15 +133,16 @@ func (n *node) EndFlush(o stats.Order, backend, server string) error {
 	return ours(n.cluster.OrderFlushStop(time.Now(), o.By, backend, server))
 }
 
-// StopFlush is that order at the peer that carries it.
-func (n *node) StopFlush(backend, server string) {
+// StopFlush is that order, at every peer.
+func (n *node) StopFlush(backend, server string) string {
 	s, err := n.server(backend, server)
 	if err != nil {
-		return
+		return notHere
 	}
 	if f := n.flushes.of(s); f != nil {
 		f.end("stopped by order")
 	}
+	return ""
 }
 
 // Flushes are those that run at any peer and those that have ended of late.
@@ -323,6 +329,8 @@ func (f *flush) drain() {
 			held++
 		case <-f.tell.C:
 			f.sayRuns()
+		case <-f.n.flushes.quit:
+			return
 		}
 	}
 	for range cap(f.slots) {
