@@ -99,3 +99,12 @@ func (l *login) closeTCP(now time.Time, reason, state string, r *upstream.Result
 	p.c.cli.Close()
 	p.end(now, reason, state, slog.LevelInfo, err)
 }
+
+// routing are the settings by which a backend is chosen: those of now, unless a
+// reload has changed what the frontend speaks.
+func (p *prelogin) routing() *settings {
+	if now := p.c.fe.set.Load(); now.Config.Mode == p.set.Config.Mode {
+		return now
+	}
+	return p.set
+}

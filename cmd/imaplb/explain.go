@@ -11,6 +11,7 @@ import (
 	"imaplb/auth"
 	"imaplb/balancer"
 	"imaplb/cluster"
+	"imaplb/frontend"
 	"imaplb/stats"
 )
 
@@ -20,7 +21,7 @@ const maxRanked = 8
 // Explain tells where a user would go, without a login. It changes nothing.
 func (n *node) Explain(user, backend string) (list []stats.Explanation, err error) {
 	for _, b := range n.parts.Load().backends {
-		way := n.wayTo(b)
+		way := n.wayTo(b, auth.NormalizeUser(user))
 		if backend == "" && way == "" || backend != "" && b.Name != backend {
 			continue
 		}
@@ -35,18 +36,31 @@ func (n *node) Explain(user, backend string) (list []stats.Explanation, err erro
 	return list, nil
 }
 
-// wayTo names the frontends whose logins go to a backend, "" for none.
-func (n *node) wayTo(b *backend) string {
+// wayTo names the frontends whose logins of a user go to a backend, and the
+// routes by which they do, "" for none.
+func (n *node) wayTo(b *backend, user string) string {
 	var names []string
 	for _, f := range n.engine.Frontends() {
-		if f.Settings().Backend == b.Backend {
-			names = append(names, f.Name)
+		for _, w := range f.Ways(user) {
+			if w.Backend == b.Backend {
+				names = append(names, wayWords(f.Name, w))
+			}
 		}
 	}
 	if len(names) == 0 {
 		return ""
 	}
 	return "logins of frontend " + strings.Join(names, ", ")
+}
+
+func wayWords(name string, w frontend.Way) string {
+	if w.Route > 0 {
+		name += fmt.Sprintf(" by route %d", w.Route)
+	}
+	if w.If != "" {
+		name += " if " + w.If
+	}
+	return name
 }
 
 func (n *node) explain(b *backend, user, way string) stats.Explanation {
@@ -197,7 +211,7 @@ func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []
 		lines = append(lines, fmt.Sprintf("logins that wait for a place in the backend: %d", waiting))
 	}
 	for _, f := range n.engine.Frontends() {
-		if f.Settings().Backend == b.Backend {
+		if f.Leads(b.Backend) {
 			line("connections of frontend "+f.Name, f.Conns.Load(), int64(f.Settings().Config.Maxconn))
 		}
 	}
