@@ -70,12 +70,15 @@ func (r *route) holds(q *Question) bool {
 			return false
 		}
 	}
-	if r.sni != "" && (q.SNI == "" || !auth.Match(r.sni, strings.ToLower(strings.TrimSuffix(q.SNI, ".")))) {
+	if r.sni != "" && (q.SNI == "" || !auth.Match(r.sni, serverName(q.SNI))) {
 		return false
 	}
 	src := q.Source.Unmap().WithZone("")
 	return len(r.src) == 0 || slices.ContainsFunc(r.src, func(p netip.Prefix) bool { return p.Contains(src) })
 }
+
+// serverName is the form in which names of servers are compared.
+func serverName(sni string) string { return strings.ToLower(strings.TrimSuffix(sni, ".")) }
 
 // backend is the backend of the first route that holds, else the default, and
 // the number of the route, from 1; 0 is the default.

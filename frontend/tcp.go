@@ -78,7 +78,7 @@ func (l *login) tcpKey() string {
 	t := l.be.Table()
 	switch {
 	case t != nil && t.BySNI() && l.p.sni != "":
-		return t.KeyOf(l.p.sni)
+		return serverName(l.p.sni)
 	case !src.IsValid():
 		return "unix"
 	case t != nil && t.BySource():

@@ -326,3 +326,26 @@ func TestWays(t *testing.T) {
 		t.Error("Leads is wrong")
 	}
 }
+
+// A name keeps its server, whoever asks for it and however it is written.
+func TestTCPSticksBySNI(t *testing.T) {
+	server, cfg := certificate(t, "imap.test")
+	p := raw(echo(t, "one\r\n"), echo(t, "two\r\n"))
+	p.balance, p.key, p.tls, p.config.TLS = "roundrobin", "sni", server, "implicit"
+	r := newRig(t, p)
+	line := ""
+	for _, name := range []string{"imap.test", "IMAP.test", "imap.test"} {
+		c := r.dial()
+		cfg.ServerName = name
+		c.secure(cfg)
+		if line == "" {
+			line = c.line()
+		} else {
+			c.want(line)
+		}
+		_ = c.Close()
+	}
+	if _, ok := r.table.Lookup(time.Now(), "imap.test"); !ok {
+		t.Error("the table has no entry of the name")
+	}
+}
