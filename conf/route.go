@@ -47,6 +47,26 @@ func (r *report) checkRoute(c *Config, f *Frontend, x *frontend.Route, path stri
 		r.warn(keyPath(path, "sni"), "without TLS no client names a server")
 	}
 	r.checkReference(c, x.Backend, keyPath(path, "backend"))
+	if f.Mode == "imap" && (x.SNI != "" || x.Bind != "" || len(x.Src) > 0) {
+		r.checkShared(c, f, x.Backend, keyPath(path, "backend"))
+	}
+}
+
+// checkShared warns of a backend that is not chosen by the user alone and has the
+// stick table of another one that he may get to.
+func (r *report) checkShared(c *Config, f *Frontend, name, path string) {
+	b := c.Backend(name)
+	for _, otherName := range backendsOf(f) {
+		other := c.Backend(otherName)
+		if b == nil || other == nil || other == b || b.Balancer.StickTable == "" || b.Balancer.StickTable != other.Balancer.StickTable {
+			continue
+		}
+		if !slices.EqualFunc(b.Servers, other.Servers, func(x, y Server) bool { return x.Name == y.Name }) {
+			r.warn(path, "%q and %q share the stick table %q: a user who comes both ways is moved each time; give one of them its own",
+				name, otherName, b.Balancer.StickTable)
+			return
+		}
+	}
 }
 
 // backendsOf are the names of the backends a frontend may choose.

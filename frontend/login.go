@@ -81,7 +81,7 @@ func (l *login) start() {
 		r.LocalAddr = c.cli.LocalAddr()
 	}
 	l.user = auth.NormalizeUser(r.User)
-	l.be, _ = c.fe.set.Load().backend(&Question{User: l.user, SNI: p.sni, Bind: p.bind, Source: c.src.Addr()})
+	l.be, _ = p.routing().backend(&Question{User: l.user, SNI: p.sni, Bind: p.bind, Source: c.src.Addr()})
 	l.ask = balancer.Ask{Key: l.user, Source: c.src.Addr()}
 	if t := l.be.Table(); l.raw {
 		l.ask.Key = l.tcpKey()

@@ -78,7 +78,7 @@ func (l *login) tcpKey() string {
 	t := l.be.Table()
 	switch {
 	case t != nil && t.BySNI() && l.p.sni != "":
-		return t.KeyOf(l.p.sni)
+		return serverName(l.p.sni)
 	case !src.IsValid():
 		return "unix"
 	case t != nil && t.BySource():
@@ -98,4 +98,13 @@ func (l *login) closeTCP(now time.Time, reason, state string, r *upstream.Result
 	}
 	p.c.cli.Close()
 	p.end(now, reason, state, slog.LevelInfo, err)
+}
+
+// routing are the settings by which a backend is chosen: those of now, unless a
+// reload has changed what the frontend speaks.
+func (p *prelogin) routing() *settings {
+	if now := p.c.fe.set.Load(); now.Config.Mode == p.set.Config.Mode {
+		return now
+	}
+	return p.set
 }

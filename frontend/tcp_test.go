@@ -301,3 +301,51 @@ func TestTCPQueues(t *testing.T) {
 	second.want("hello")
 	_ = second.Close()
 }
+
+// Ways are what an operator is told of a user whose connection is not there.
+func TestWays(t *testing.T) {
+	r := newRig(t, plan{addrs: []string{"127.0.0.1:1"}})
+	other := r.backend("other", "127.0.0.1:1", nil)
+	s := r.set
+	s.Config.Route = []Route{{SNI: "A.test", User: "a*", Backend: "other"}, {Domain: "example.org", Backend: "other"}, {Src: []string{"10.0.0.0/8"}, Bind: ":143", Backend: "other"}}
+	s.Backends = map[string]*Backend{"other": other}
+	r.fe.Update(s)
+	for user, want := range map[string]string{
+		"alice@example.org": "other 1 sni = a.test; other 2 ; ", "bob@example.org": "other 2 ; ",
+		"bob": "other 3 src in [10.0.0.0/8], bind = :143; mail 0 ; ",
+	} {
+		got := ""
+		for _, w := range r.fe.Ways(user) {
+			got += fmt.Sprint(w.Backend.Name, " ", w.Route, " ", w.If, "; ")
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", user, got, want)
+		}
+	}
+	if !r.fe.Leads(other) || !r.fe.Leads(r.be) || r.fe.Leads(r.backend("third", "127.0.0.1:1", nil)) {
+		t.Error("Leads is wrong")
+	}
+}
+
+// A name keeps its server, whoever asks for it and however it is written.
+func TestTCPSticksBySNI(t *testing.T) {
+	server, cfg := certificate(t, "imap.test")
+	p := raw(echo(t, "one\r\n"), echo(t, "two\r\n"))
+	p.balance, p.key, p.tls, p.config.TLS = "roundrobin", "sni", server, "implicit"
+	r := newRig(t, p)
+	line := ""
+	for _, name := range []string{"imap.test", "IMAP.test", "imap.test"} {
+		c := r.dial()
+		cfg.ServerName = name
+		c.secure(cfg)
+		if line == "" {
+			line = c.line()
+		} else {
+			c.want(line)
+		}
+		_ = c.Close()
+	}
+	if _, ok := r.table.Lookup(time.Now(), "imap.test"); !ok {
+		t.Error("the table has no entry of the name")
+	}
+}

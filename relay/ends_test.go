@@ -11,14 +11,17 @@ func FuzzEnds(f *testing.F) {
 	for _, s := range []string{
 		"", "c", "s", "C", "S", "k", "cs", "sc", "CS", "KS", "wWcs", "wsWc", "bcs", "lsc", "BCk", "hHk", "hsC", "HcS", "WWWWk", "wwwwHhcs", "ppCS", "pPsc",
 	} {
-		f.Add(s, false)
-		f.Add(s, true)
+		f.Add(s, false, false)
+		f.Add(s, true, false)
+		f.Add(s, false, true)
 	}
-	f.Fuzz(func(t *testing.T, ops string, secure bool) {
+	f.Fuzz(func(t *testing.T, ops string, secure, raw bool) {
 		if len(ops) > 12 {
 			return // longer stories tell nothing new
 		}
-		j := newRoom(t, Timeouts{}, security{client: secure, server: secure}).join(t)
+		r := newRoom(t, Timeouts{}, security{client: secure, server: secure})
+		r.waiting.Raw = raw
+		j := r.join(t)
 		for _, op := range ops {
 			act(j, op)
 		}

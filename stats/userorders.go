@@ -109,7 +109,7 @@ func unpinUser(c *client, args []string) message {
 	}
 	var err error
 	for _, t := range c.node.Tables() {
-		if t.BySource() {
+		if !t.ByUser() {
 			continue
 		}
 		if failed := c.node.Unpin(o, t.Name(), args[0]); failed == nil {

@@ -38,7 +38,7 @@ func showUsers(c *client, args []string) message {
 	now := c.srv.now()
 	proxies := c.node.Proxies()
 	for _, t := range c.node.Tables() {
-		if t.BySource() {
+		if !t.ByUser() {
 			continue // nobody lives at an address
 		}
 		r := residences(proxies, t)
@@ -59,7 +59,7 @@ func (c *client) showUser(user string) {
 	now := c.srv.now()
 	proxies := c.node.Proxies()
 	for _, t := range c.node.Tables() {
-		if e, ok := t.Lookup(now, user); ok && !t.BySource() {
+		if e, ok := t.Lookup(now, user); ok && t.ByUser() {
 			c.row = appendUser(c.row, &e, residences(proxies, t).backend(e.Server), now)
 			c.flushRow()
 		}

@@ -23,6 +23,9 @@ func (t *Table) KeyOf(user string) string { return KeyOf(t.key, user) }
 // BySource reports whether entries are looked up by the client's address.
 func (t *Table) BySource() bool { return t.key == "src" }
 
+// ByUser reports whether entries are users, or their domains.
+func (t *Table) ByUser() bool { return !t.BySource() && !t.BySNI() }
+
 // BySNI reports whether entries are looked up by the name the client asked for
 // with TLS.
 func (t *Table) BySNI() bool { return t.key == "sni" }

@@ -32,6 +32,7 @@ func TestProxyToDovecot(t *testing.T) {
 			if line := d.loginLine(t, user); !strings.Contains(line, "rip=127.0.0.78,") {
 				t.Errorf("Dovecot logged %q, want rip=127.0.0.78", line)
 			}
+			within(t, patience, "a good check", func() bool { return strings.Contains(l.ask("show stat"), ",L7OK,") })
 		})
 	}
 }

@@ -79,3 +79,54 @@ func TestRoute(t *testing.T) {
 		t.Error("the Dovecots saw others")
 	}
 }
+
+// In mode tcp a source keeps its server at every peer, as a user does.
+func TestTCPCluster(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	o := clustered(t)
+	o.more += fmt.Sprintf("[stick_table.sources]\nkey = \"src\"\n[frontend.raw]\nmode = \"tcp\"\nbind = [\"127.0.0.1:0\"]\nbackend = \"raw\"\n"+
+		"[backend.raw]\nbalance = \"roundrobin\"\nstick_table = \"sources\"\n[backend.raw.server.r1]\naddr = %q\n[backend.raw.server.r2]\naddr = %q\n",
+		pair[0].addr, pair[1].addr)
+	f := runFleet(t, 2, o)
+	visit := func(l *lb, from string) (server string) {
+		t.Helper()
+		c := dialFrom(t, from, l.boundTo("raw"))
+		c.expect("* OK")
+		src := c.conn.LocalAddr().String()
+		c.close()
+		return l.sessionEnd("fe=raw", "src="+src)["srv"]
+	}
+	servers := map[string]bool{}
+	for i := range 6 {
+		from := fmt.Sprintf("127.0.1.%d", i+1)
+		a, b := f.lbs[i%2], f.lbs[1-i%2]
+		home := visit(a, from)
+		servers[home] = true
+		within(t, patience, "the other peer knows of it", func() bool {
+			return strings.Contains(b.ask("show table sources key "+from), "server_key="+home)
+		})
+		for range 2 {
+			if got := visit(b, from); got != home {
+				t.Errorf("%s is on %s by one peer and on %s by the other", from, home, got)
+			}
+		}
+	}
+	if len(servers) != 2 {
+		t.Errorf("only %v were used", servers)
+	}
+}
+
+// boundTo is the address of a frontend with port 0.
+func (l *lb) boundTo(frontend string) (addr string) {
+	l.t.Helper()
+	within(l.t, patience, frontend+" is open", func() bool {
+		for _, r := range l.records("frontend open") {
+			if r["fe"] == frontend {
+				addr = strings.Trim(r["bind"], "[]")
+			}
+		}
+		return addr != ""
+	})
+	return addr
+}

@@ -20,16 +20,15 @@ const maxRanked = 8
 
 // Explain tells where a user would go, without a login. It changes nothing.
 func (n *node) Explain(user, backend string) (list []stats.Explanation, err error) {
-	user = auth.NormalizeUser(user)
 	for _, b := range n.parts.Load().backends {
-		way := n.wayTo(b, user)
+		way := n.wayTo(b, auth.NormalizeUser(user))
 		if backend == "" && way == "" || backend != "" && b.Name != backend {
 			continue
 		}
 		if way == "" {
 			way = "no frontend leads there"
 		}
-		list = append(list, n.explain(b, user, way))
+		list = append(list, n.explain(b, auth.NormalizeUser(user), way))
 	}
 	if len(list) == 0 {
 		return nil, errors.New("no frontend leads to a backend")
@@ -37,19 +36,15 @@ func (n *node) Explain(user, backend string) (list []stats.Explanation, err erro
 	return list, nil
 }
 
-// wayTo names the frontends whose logins of a user go to a backend, "" for
-// none. What else routes look at is not known here.
+// wayTo names the frontends whose logins of a user go to a backend, and the
+// routes by which they do, "" for none.
 func (n *node) wayTo(b *backend, user string) string {
 	var names []string
 	for _, f := range n.engine.Frontends() {
-		be, route := f.Route(frontend.Question{User: user})
-		switch {
-		case be == b.Backend && route > 0:
-			names = append(names, fmt.Sprintf("%s by its route %d", f.Name, route))
-		case be == b.Backend:
-			names = append(names, f.Name)
-		case leadsTo(f, b):
-			names = append(names, f.Name+" by a route of an SNI, an address or a network")
+		for _, w := range f.Ways(user) {
+			if w.Backend == b.Backend {
+				names = append(names, wayWords(f.Name, w))
+			}
 		}
 	}
 	if len(names) == 0 {
@@ -58,13 +53,14 @@ func (n *node) wayTo(b *backend, user string) string {
 	return "logins of frontend " + strings.Join(names, ", ")
 }
 
-// leadsTo reports whether some route of a frontend that is not for certain users
-// leads to a backend, or its default does.
-func leadsTo(f *frontend.Frontend, b *backend) bool {
-	set := f.Settings()
-	return set.Backend == b.Backend || slices.ContainsFunc(slices.Concat(set.Config.Route, set.Config.UseBackend), func(r frontend.Route) bool {
-		return r.Backend == b.Name && r.User == "" && r.Domain == ""
-	})
+func wayWords(name string, w frontend.Way) string {
+	if w.Route > 0 {
+		name += fmt.Sprintf(" by route %d", w.Route)
+	}
+	if w.If != "" {
+		name += " if " + w.If
+	}
+	return name
 }
 
 func (n *node) explain(b *backend, user, way string) stats.Explanation {
@@ -215,7 +211,7 @@ func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []
 		lines = append(lines, fmt.Sprintf("logins that wait for a place in the backend: %d", waiting))
 	}
 	for _, f := range n.engine.Frontends() {
-		if leadsTo(f, b) {
+		if f.Leads(b.Backend) {
 			line("connections of frontend "+f.Name, f.Conns.Load(), int64(f.Settings().Config.Maxconn))
 		}
 	}
