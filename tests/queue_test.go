@@ -138,7 +138,7 @@ func readToEnd(conn net.Conn, done chan<- struct{}) {
 // are more logins under way there than they bear.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	const users, maxlogins = 300, 4
+	const users, maxlogins = 3000, 10
 	var servers [3]*busyServer
 	o := options{
 		global:  `shutdown_spread = "1s"`,
