@@ -156,3 +156,90 @@ func TestPlacesCostNoMemory(t *testing.T) {
 		}
 	}
 }
+
+// The limits of a server that came up lately rise with its weight, and who
+// waits is let in as they do.
+func TestLimitsInSlowStart(t *testing.T) {
+	s := queued(1, 100)
+	s.Servers[0].Config.Maxlogins, s.Servers[0].Config.LoginRate = 40, 1000
+	s.Servers[0].Config.Slowstart = 100 * time.Second
+	b := NewBackend(start, "mail", 3, s)
+	var alarm time.Time
+	b.SetAlarm(func(at time.Time) { alarm = at })
+	s1 := b.Server("s1")
+	s1.SetHealth(start, down)
+	s1.SetHealth(start, up)
+	p, q := mustPlace(t, b, "a"), mustPlace(t, b, "b") // 5 per cent of 40 logins
+	g := mustWait(t, b, "c")
+	if want := start.Add(warmStep); !alarm.Equal(want) {
+		t.Fatalf("alarm at %v, want %v", alarm, want)
+	}
+	b.Serve(start.Add(2 * time.Second))
+	if g.isWoken() {
+		t.Fatal("woken too early")
+	}
+	b.Serve(start.Add(10 * time.Second)) // 14 per cent
+	r := mustClaim(t, b, g)
+	if got := s1.Limit(); got != 14 {
+		t.Errorf("limit %d after 10 of 100 seconds, want 14", got)
+	}
+	b.Serve(start.Add(100 * time.Second))
+	h := newGuest("d")
+	x, err := b.PlaceOrWait(start.Add(101*time.Second), Ask{Key: "d"}, &h.w, h)
+	if err != nil || s1.Limit() != 100 {
+		t.Fatalf("after the slow start: %v, limit %d, want 100", err, s1.Limit())
+	}
+	for _, p := range []*Placement{&p, &q, r, &x} {
+		p.End(start)
+	}
+	wantEmpty(t, b)
+}
+
+// A backup server takes nobody from the queue while another server could, and
+// everybody when there is none.
+func TestQueueAndBackup(t *testing.T) {
+	s := queued(2, 1)
+	s.Servers[1].Config.Backup = true
+	b := NewBackend(start, "mail", 3, s)
+	p := begin(t, b, "alice")
+	g := mustWait(t, b, "bob")
+	b.Serve(start)
+	if g.isWoken() || p.Server.Name != "s1" {
+		t.Fatal("the backup server was used")
+	}
+	b.Server("s1").SetHealth(start, down)
+	q := mustClaim(t, b, g)
+	if q.Server.Name != "s2" {
+		t.Errorf("placed on %s, want the backup", q.Server.Name)
+	}
+	p.End(start)
+	q.End(start)
+	wantEmpty(t, b)
+}
+
+// A user who is pinned waits for the server he is pinned to.
+func TestQueueOfPinned(t *testing.T) {
+	s := queued(2, 1)
+	s.Pinned = func(key string) string {
+		if key == "bob" {
+			return "s1"
+		}
+		return ""
+	}
+	b := NewBackend(start, "mail", 3, s)
+	if err := b.Table().Set(start, "alice", "s1"); err != nil {
+		t.Fatal(err)
+	}
+	p := begin(t, b, "alice")
+	g := mustWait(t, b, "bob")
+	if b.Server("s1").Qcur.Load() != 1 {
+		t.Error("does not wait for his server")
+	}
+	p.End(start)
+	q := mustClaim(t, b, g)
+	if q.Server.Name != "s1" {
+		t.Errorf("placed on %s, want s1", q.Server.Name)
+	}
+	q.End(start)
+	wantEmpty(t, b)
+}

@@ -249,24 +249,6 @@ func (l *login) again(now time.Time) bool {
 	return !l.moved && l.redispatch(now)
 }
 
-// redispatch goes on at another server if the rule of one home allows it. If
-// all others are full, a login whose server is away waits for one of them.
-func (l *login) redispatch(now time.Time) bool {
-	away := l.place.Server.Away()
-	switch err := l.be.Redispatch(now, &l.place, l.ask); {
-	case err == nil:
-		l.moved, l.retries = true, 0
-		l.try()
-	case errors.Is(err, balancer.ErrFull) && away:
-		l.moved, l.retries = true, 0
-		l.place.End(now)
-		l.placeUser(now)
-	default:
-		return false
-	}
-	return true
-}
-
 // expired is the end of the pause before a retry. If the server was found down
 // meanwhile, the user need not wait for it.
 func (l *login) expired(now time.Time) {

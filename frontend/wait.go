@@ -107,6 +107,24 @@ func (l *login) waited(now time.Time) {
 		slog.Int("srv_queue", l.wait.w.AheadServer), slog.Int("be_queue", l.wait.w.AheadBackend))
 }
 
+// redispatch goes on at another server if the rule of one home allows it. If
+// all others are full, a login whose server is away waits for one of them.
+func (l *login) redispatch(now time.Time) bool {
+	away := l.place.Server.Away()
+	switch err := l.be.Redispatch(now, &l.place, l.ask); {
+	case err == nil:
+		l.moved, l.retries = true, 0
+		l.try()
+	case errors.Is(err, balancer.ErrFull) && away:
+		l.moved, l.retries = true, 0
+		l.place.End(now)
+		l.placeUser(now)
+	default:
+		return false
+	}
+	return true
+}
+
 // fullFailure is what the client is told when there was no place.
 func (l *login) fullFailure(err error) session.Failure {
 	who := "All servers are full"

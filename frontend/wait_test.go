@@ -242,3 +242,24 @@ func TestLoginRate(t *testing.T) {
 		t.Errorf("16 logins in %v, at 10 per second", took)
 	}
 }
+
+// A connection of mode tcp waits for a place as a login does, and is closed
+// when it has waited for too long.
+func TestTCPWaits(t *testing.T) {
+	r := newRig(t, raw(echo(t, "hello\n")))
+	r.queues(1, patience, nil)
+	first := r.dial()
+	first.want("hello")
+	second := r.dial()
+	r.eventually("it waits", func() bool { return r.be.Server("s1").Qcur.Load() == 1 })
+	_ = first.Close()
+	second.want("hello")
+	r.queues(1, 200*time.Millisecond, nil)
+	third := r.dial()
+	if got := third.gone(); got != "" {
+		t.Errorf("who waited too long got %q", got)
+	}
+	if end := r.ended("queue_timeout"); end["state"] != "sQ" {
+		t.Errorf("logged %v", end)
+	}
+}

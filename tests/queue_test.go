@@ -138,7 +138,7 @@ func readToEnd(conn net.Conn, done chan<- struct{}) {
 // are more logins under way there than they bear.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	const users, maxlogins = 300, 4
+	const users, maxlogins = 3000, 10
 	var servers [3]*busyServer
 	o := options{
 		global:  `shutdown_spread = "1s"`,
@@ -210,4 +210,35 @@ func TestSetMaxconn(t *testing.T) {
 	}
 	a.logout()
 	b.logout()
+}
+
+// A login that waits costs little, and when there is room all get in.
+func TestQueueCostsLittle(t *testing.T) {
+	const waiting, bytesEach = 4000, 4 << 10
+	d := runIMAPd(t, acceptAll)
+	l := runLB(t, options{
+		global: `login_timeout = "5m"`, backend: `timeout_queue = "5m"`,
+		servers: []server{{"s1", d.addr, "maxconn = 1"}},
+	})
+	first := loggedIn(t, l.plain, newUser())
+	before := l.debugGC("heap")
+	all := make([]*client, waiting)
+	for i := range all {
+		all[i] = greeted(t, l.plain)
+		all[i].send("q LOGIN " + newUser() + " " + password + "\r\n")
+	}
+	within(t, patience, "all wait", func() bool { return l.stat("mail", "BACKEND", "qcur") == fmt.Sprint(waiting) })
+	each := (l.debugGC("heap") - before) / waiting
+	t.Logf("%d bytes of heap for each login that waits", each)
+	if each > bytesEach {
+		t.Errorf("a login that waits costs %d bytes, at most %d", each, bytesEach)
+	}
+	l.ask("set maxconn server mail/s1 0")
+	for _, c := range all {
+		c.expect("q OK")
+	}
+	for _, c := range all {
+		c.close()
+	}
+	first.logout()
 }
