@@ -356,7 +356,7 @@ func TestExplainRoutes(t *testing.T) {
 	})
 	for user, want := range map[string][]string{
 		"a":             {`in backend mail (logins of frontend plain, starttls, implicit)`, "goes to:  s1", "in backend third (logins of frontend plain by a route of an SNI"},
-		"a@example.org": {`in backend other (logins of frontend plain by its route 1`, "goes to:  o1", "there is no stick table, so the algorithm chooses"},
+		"a@example.org": {`in backend other (logins of frontend plain by route 1`, "goes to:  o1", "there is no stick table, so the algorithm chooses"},
 	} {
 		said := l.ask("explain user " + user)
 		for _, w := range want {

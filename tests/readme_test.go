@@ -63,7 +63,8 @@ func (d *document) start() {
 			continue
 		}
 		d.lb = newLB(d.t, options{})
-		text, addrs := withAddresses(d.t, d.lb, b.text)
+		// Commands of docs/limits.md are about a table that the README has not.
+		text, addrs := withAddresses(d.t, d.lb, b.text+"[stick_table.sources]\nkey = \"src\"\nstore = [\"gpt0\"]\n")
 		d.lb.writeText(withFiles(d.t, text))
 		d.lb.run()
 		d.addr = addrs[0]
