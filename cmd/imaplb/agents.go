@@ -18,10 +18,8 @@ func (n *node) updateAgents(p *parts) {
 		for i, s := range servers {
 			cfg := agentOf(b.conf, s.Name)
 			if addr := agentAddr(cfg, b.Target(s).Addr.String()); addr != "" {
-				key := checkKey{b.Name, s.Name}
-				wanted[key] = true
-				ask := health.AskAt(addr, cfg.Send, sourceAddr(b.Target(s)))
-				n.updateAgent(key, b, s, cfg, ask, health.Spread(cfg.Inter, i, len(servers)))
+				wanted[checkKey{b.Name, s.Name}] = true
+				n.updateAgent(b, s, addr, cfg, health.Spread(cfg.Inter, i, len(servers)))
 			}
 		}
 	}
@@ -76,7 +74,8 @@ func agentAddr(cfg health.AgentConfig, addr string) string {
 	return net.JoinHostPort(host, strconv.Itoa(cfg.Port))
 }
 
-func (n *node) updateAgent(key checkKey, b *backend, s *balancer.Server, cfg health.AgentConfig, ask health.Ask, after time.Duration) {
+func (n *node) updateAgent(b *backend, s *balancer.Server, addr string, cfg health.AgentConfig, after time.Duration) {
+	key, ask := checkKey{b.Name, s.Name}, health.AskAt(addr, cfg.Send, sourceAddr(b.Target(s)))
 	if a, ok := n.agents.Load(key); ok {
 		a.(*health.Agent).Update(cfg.Inter, b.conf.Check.Timeout, ask)
 		return
