@@ -12,7 +12,6 @@ import (
 	"imaplb/loop"
 	"imaplb/relay"
 	"imaplb/session"
-	"imaplb/sticktable"
 	"imaplb/upstream"
 )
 
@@ -177,9 +176,7 @@ func (l *login) LoginDone(_ *upstream.Attempt, r *upstream.Result) {
 	now := time.Now()
 	l.attempt = nil
 	l.note(r)
-	if r.Outcome == upstream.AuthFailed {
-		l.p.c.tally(now, &sticktable.Counts{AuthFails: 1})
-	}
+	l.tally(now, r)
 	switch {
 	case r.Outcome == upstream.OK:
 		l.accepted(now, r)
@@ -324,7 +321,7 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 	p.done()
 	c.pre, c.place, c.user, c.counted = nil, l.place, l.user, l.counted
 	c.w().link(c)
-	c.tally(now, &sticktable.Counts{Sess: 1})
+	c.tallyLogin(now)
 	c.logBegin()
 	c.pair.Start(c.cli, r.Conn, c.fe.set.Load().timeoutsOf(l.be), c,
 		relay.Waiting{ToClient: toClient, ToServer: p.in, Raw: l.raw})

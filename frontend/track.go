@@ -6,6 +6,7 @@ import (
 
 	"imaplb/session"
 	"imaplb/sticktable"
+	"imaplb/upstream"
 )
 
 // maxTarpit bounds the connections that are kept silent at once; it is a quarter
@@ -106,6 +107,16 @@ func (c *conn) tally(now time.Time, x *sticktable.Counts) {
 		c.count(now, x, &v)
 	}
 }
+
+// tally counts a wrong password.
+func (l *login) tally(now time.Time, r *upstream.Result) {
+	if r.Outcome == upstream.AuthFailed {
+		l.p.c.tally(now, &sticktable.Counts{AuthFails: 1})
+	}
+}
+
+// tallyLogin counts a login that has come through.
+func (c *conn) tallyLogin(now time.Time) { c.tally(now, &sticktable.Counts{Sess: 1}) }
 
 // untrack counts the end of a connection.
 func (c *conn) untrack() {

@@ -185,6 +185,31 @@ func TestRulesAtTCP(t *testing.T) {
 	}
 }
 
+// Behind a proxy it is the client of its header who is counted and judged.
+func TestRulesBehindAProxy(t *testing.T) {
+	r, table := tracked(t, plan{config: Config{AcceptProxy: []string{"127.0.0.0/8"}, ProxyTimeout: patience}},
+		Rule{Action: "deny", Src: []string{"192.0.2.66"}}, Rule{Action: "tarpit", Src: []string{"192.0.2.99"}})
+	for src, want := range map[string]string{"192.0.2.66": "* BYE [UNAVAILABLE]", "192.0.2.67": "* OK ", "192.0.2.99": ""} {
+		c := r.dial()
+		c.send("PROXY TCP4 " + src + " 127.0.0.1 40000 143\r\na NOOP\r\n")
+		if want == "" {
+			if said := c.gone(); said != "" {
+				t.Errorf("%s heard %q", src, said)
+			}
+		} else {
+			c.want(want)
+		}
+		if v, _ := table.Values(time.Now(), src); v[sticktable.ConnCnt] != 1 {
+			t.Errorf("%s has %v", src, v)
+		}
+		_ = c.Close()
+	}
+	if v := of(table); v != (sticktable.Values{}) {
+		t.Errorf("the proxy has %v", v)
+	}
+	r.eventually("nobody is in the tarpit", func() bool { return r.e.tarpitted.Load() == 0 })
+}
+
 func TestCountingAllocatesNothing(t *testing.T) {
 	table := sticktable.New("sources", sticktable.Config{Key: "src", Size: 10, Expire: time.Hour, Store: []string{"conn_rate(1s)"}}, "lb")
 	for _, addr := range []string{"[2001:db8:1234:5678:9abc:def0:1234:5678]:40000", "192.0.2.101:40000"} {

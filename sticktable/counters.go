@@ -69,16 +69,17 @@ func next(w []uint64) uint32 { return uint32(w[slotLink]) }
 func peerOf(w []uint64) uint16 { return uint16(w[slotLink] >> 32) }
 
 // of returns a peer's slot of a record, made if there is none; nil if the
-// record has maxSlots.
+// record has maxSlots, of which one is kept for this peer.
 func (c *counters) of(id uint32, peer uint16) []uint64 {
-	all := 0
+	others := 0
 	for n := c.head(id); n != 0; n = next(c.slot(n)) {
 		if w := c.slot(n); peerOf(w) == peer {
 			return w
+		} else if peerOf(w) != selfID {
+			others++
 		}
-		all++
 	}
-	if all >= maxSlots && peer != selfID {
+	if others >= maxSlots-1 && peer != selfID {
 		return nil
 	}
 	for int(id) > len(c.first) {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -245,4 +246,38 @@ func TestCountsRefused(t *testing.T) {
 			t.Errorf("%s: %v, %d entries, want %v", name, err, tb.Len(), c.want)
 		}
 	}
+}
+
+// An entry that as many peers count as there may be fits into a blob, and no
+// more are taken.
+func TestCountsOfManyPeersAreBounded(t *testing.T) {
+	tb := countingPeer("lb1")
+	full := []any{uint64(5), 10_000, 1000, uint64(maxEvents), uint64(maxEvents)}
+	counts := []any{full, []any{uint64(1), wall(start), uint64(1) << 62}}
+	for _, id := range []uint64{2, 4, 7, 13, 15, 64} {
+		counts = append(counts, []any{id, uint64(1) << 62})
+	}
+	for i := range maxSlots + 10 {
+		b, err := msgpack.Marshal([]any{blobVersion, []string{fmt.Sprint("peer", i)}, []any{}, []any{}, []any{}, []any{
+			[]any{"k", uint64(start.UnixMilli()), []any{[]any{0, wall(start), uint64(1)<<32 - 1, counts}}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustMerge(t, start, tb, b)
+	}
+	var v Values
+	if !tb.Count(start, "k", &Counts{Conns: 1}, &v) {
+		t.Error("this peer cannot count any more")
+	}
+	b, next := tb.Part(nil, int(shardOf(keyHash("k"))), math.MaxUint16, 0, MaxBlob)
+	if len(b) < 100*maxSlots || len(b) > MaxBlob || next != 0 {
+		t.Errorf("blob of %d bytes, at most %d", len(b), MaxBlob)
+	}
+	if peers := tb.Holders(); len(peers) != maxSlots-1 {
+		t.Errorf("slots of %d other peers, want %d", len(peers), maxSlots-1)
+	}
+	other := countingPeer("lb2")
+	mustMerge(t, start, other, b)
+	checkTable(t, other)
 }
