@@ -355,8 +355,8 @@ func TestExplainRoutes(t *testing.T) {
 		more:     fmt.Sprintf("\n[backend.other]\nstick_table = \"\"\nserver.o1.addr = %q\n[backend.third.server.o2]\naddr = %q\n", pair[1].addr, pair[1].tls),
 	})
 	for user, want := range map[string][]string{
-		"a":             {`in backend mail (logins of frontend plain, starttls, implicit)`, "goes to:  s1", "in backend third (logins of frontend plain by a route of an SNI"},
-		"a@example.org": {`in backend other (logins of frontend plain by route 1`, "goes to:  o1", "there is no stick table, so the algorithm chooses"},
+		"a":             {`in backend mail (logins of frontend plain, starttls, implicit)`, "goes to:  s1", "in backend third (logins of frontend plain by its route 2 if src in [192.0.2.0/24]"},
+		"a@example.org": {`in backend other (logins of frontend plain by its route 1`, "goes to:  o1", "there is no stick table, so the algorithm chooses"},
 	} {
 		said := l.ask("explain user " + user)
 		for _, w := range want {

@@ -55,7 +55,7 @@ func (n *node) wayTo(b *backend, user string) string {
 
 func wayWords(name string, w frontend.Way) string {
 	if w.Route > 0 {
-		name += fmt.Sprintf(" by route %d", w.Route)
+		name += fmt.Sprintf(" by its route %d", w.Route)
 	}
 	if w.If != "" {
 		name += " if " + w.If
