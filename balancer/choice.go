@@ -20,6 +20,7 @@ type choice struct {
 
 // newChoice decides which servers it is about.
 func (b *Backend) newChoice(now time.Time, pool *pool, except *Server) choice {
+	b.tellTime(now, pool)
 	c := choice{now: now.UnixMilli(), servers: pool.servers, except: except, inPanic: b.panic.Load()}
 	if !pool.backups {
 		return c

@@ -9,7 +9,7 @@ import (
 // Explained is what Place would do, and why.
 type Explained struct {
 	Server *Server // nil if the login would be refused
-	Err    error   // why it would be
+	Err    error   // why it would be; ErrFull if it would wait, with a timeout_queue
 	Entry  sticktable.Entry
 	Found  bool // there is an entry
 	Sticky bool // the entry decides
@@ -21,6 +21,7 @@ type Explained struct {
 // server the next time: then Server and Err are nil.
 func (b *Backend) Explain(now time.Time, ask Ask) (e Explained) {
 	pool := b.pool.Load()
+	b.tellTime(now, pool)
 	if pool.table != nil {
 		e.Entry, e.Found = pool.table.Lookup(now, ask.Key)
 	}
@@ -33,6 +34,8 @@ func (b *Backend) Explain(now time.Time, ask Ask) (e Explained) {
 		e.Server, e.Err = nil, ErrFull
 	case e.Server == nil && b.Active() == 0:
 		e.Err = pool.why(nil)
+	case e.Server == nil && b.Qcur.Load() > 0 && b.anyTakes():
+		e.Err = ErrFull // behind those who wait already
 	case e.Server == nil && pool.cfg.Balance == "hash":
 		if e.Server = b.Choose(now, ask, nil); e.Server == nil {
 			e.Err = pool.why(nil)

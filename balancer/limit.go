@@ -75,6 +75,13 @@ func (s *Server) warmed(n int64) int64 {
 	return max(1, n*s.throttle(s.Backend.queue.clock.Load()/int64(time.Millisecond))/100)
 }
 
+// tellTime is for the limits that depend on it.
+func (b *Backend) tellTime(now time.Time, pool *pool) {
+	if pool.paced {
+		b.queue.clock.Store(now.UnixNano())
+	}
+}
+
 // full reports whether nobody new gets a place now: some limit is reached, or
 // others wait for it.
 func (s *Server) full() bool {

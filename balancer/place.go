@@ -59,9 +59,7 @@ func (b *Backend) begin(now time.Time) {
 
 func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, error) {
 	pool := b.pool.Load()
-	if pool.paced {
-		b.queue.clock.Store(now.UnixNano())
-	}
+	b.tellTime(now, pool)
 	for range maxPlaceTry {
 		seen := pool.seen(now, ask.Key)
 		p := Placement{Key: ask.Key, table: pool.table}

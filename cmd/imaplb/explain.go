@@ -201,7 +201,9 @@ func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []
 	if s != nil {
 		line("sessions on "+s.Name, s.Scur.Load(), s.Limit())
 		line("logins under way at "+s.Name, s.Logins.Load(), int64(s.Maxlogins()))
-		line("logins waiting for "+s.Name, s.Qcur.Load(), int64(s.Maxqueue()))
+		if waiting := s.Qcur.Load(); waiting > 0 { // else there is no limit in sight
+			line("logins waiting for "+s.Name, waiting, int64(s.Maxqueue()))
+		}
 	}
 	if limit := b.UserLimits().MaxUserSessions; limit > 0 {
 		all, _ := n.engine.UserSessionsNow(b.Backend, auth.NormalizeUser(user), netip.Addr{})
