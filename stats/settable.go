@@ -54,8 +54,6 @@ func (m *members) add(r *Row) {
 	}
 }
 
-func (c *client) serverIDs(t *sticktable.Table) map[string]int { return c.serverMembers(t).ids }
-
 // setTable gives a key to a server, sets counters, or both. Other than at
 // HAProxy something has to be set.
 func setTable(c *client, args []string) message {
