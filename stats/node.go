@@ -168,8 +168,8 @@ type Row struct {
 	AgentUp              bool
 	AgentWord            string // the last of "up", "down", "fail" and "stopped"
 	Caps                 string // capabilities that a check was told
-	Hanafail             int64 // failures of users' logins that checks were told of
-	LastChange, Downtime int64 // seconds
+	Hanafail             int64  // failures of users' logins that checks were told of
+	LastChange, Downtime int64  // seconds
 
 	// Ours: logins by what came of them, and users with an entry.
 	AuthOK, AuthFail, AuthTemp, AuthLimit int64
