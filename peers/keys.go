@@ -172,17 +172,6 @@ func (r *Ring) Remove(print string) error {
 	return r.set(slices.Delete(slices.Clone(r.keys), i, i+1))
 }
 
-// Reload takes the keys of a file in place of those of the ring.
-func (r *Ring) Reload(path string) error {
-	keys, err := LoadKeys(path)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.set(keys)
-}
-
 // find returns the index of a fingerprint. r.mu is held.
 func (r *Ring) find(print string) (int, error) {
 	i := slices.IndexFunc(r.keys, func(k []byte) bool { return fingerprint(k) == print })

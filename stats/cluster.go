@@ -31,6 +31,23 @@ type Cluster struct {
 	Peers   []Peer
 	Votes   []Vote // of servers about which the peers disagree
 	Keys    []Key
+	Refused Refused
+}
+
+// Refused counts what was not taken from others since the start.
+type Refused struct {
+	WrongKey int64 // connections and packets that were not of this cluster
+	Crowded  int64 // connections closed because too many had not said whose they are
+	Ahead    int64 // decisions from too far in the future
+	Dropped  int64 // decisions for which there was no room
+	Untold   int64 // events of peers that came too fast to be told
+	Facts    int64 // decisions that are held: orders, votes, moves
+}
+
+// words are the counts as fields.
+func (r *Refused) words() string {
+	return fmt.Sprintf("facts=%d wrong_key=%d crowded=%d ahead=%d no_room=%d untold=%d",
+		r.Facts, r.WrongKey, r.Crowded, r.Ahead, r.Dropped, r.Untold)
 }
 
 // Peer is another process of the cluster, with what passed between the two.
@@ -89,7 +106,7 @@ func showPeers(c *client, _ []string) message {
 	}
 	c.printf("  0x%x: id=%s(local,inactive) addr=%s app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>\n",
 		keyHash(k.Self), k.Self, k.Addr)
-	c.printf("# %s\n", k.words())
+	c.printf("# %s\n# %s\n", k.words(), k.Refused.words())
 	for _, v := range k.Votes {
 		c.printf("# %s\n", v.words())
 	}

@@ -32,6 +32,7 @@ func (n *node) Cluster() stats.Cluster {
 		return k
 	}
 	k.Alive, k.Known = g.Count()
+	k.Refused = n.refused(g)
 	for _, p := range g.Peers() {
 		k.Peers = append(k.Peers, peerOf(&p))
 	}
@@ -39,6 +40,15 @@ func (n *node) Cluster() stats.Cluster {
 		k.Keys = append(k.Keys, stats.Key{Fingerprint: key.Fingerprint, Encrypts: key.Encrypts})
 	}
 	return k
+}
+
+// refused is what the peers' connections and decisions were refused for.
+func (n *node) refused(g *peers.Group) stats.Refused {
+	t, c := g.Totals(), n.cluster.Counters()
+	return stats.Refused{
+		WrongKey: t.WrongKey, Crowded: t.Crowded, Untold: t.LostEvents,
+		Ahead: c.Ahead, Dropped: c.Dropped, Facts: int64(c.Facts),
+	}
 }
 
 // linked counts the peers that are connected, and those of them from which
