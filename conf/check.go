@@ -127,6 +127,7 @@ func (r *report) checkFrontend(c *Config, f *Frontend, h host) {
 		r.checkCert(indexPath(certs, i), cert, h.now)
 	}
 	r.checkNetworks(keyPath(path, "accept_proxy"), f.AcceptProxy, "unix")
+	r.checkNetworks(keyPath(path, "trusted_networks"), f.Trusted)
 	if c.Global.Maxconn > 0 && f.Maxconn > c.Global.Maxconn {
 		r.fault(keyPath(path, "maxconn"), "%d is more than the %d of global.maxconn", f.Maxconn, c.Global.Maxconn)
 	}

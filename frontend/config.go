@@ -4,21 +4,22 @@ import "time"
 
 // Config is one [frontend.NAME] section.
 type Config struct {
-	Bind          []string      `toml:"bind"`           // "ip:port", "[ip6]:port", ":port" or "unix:/path"; at least one
-	Mode          string        `toml:"mode"`           // "imap" or "tcp"; default "imap"
-	TLS           string        `toml:"tls"`            // "none", "starttls" or "implicit"; default "implicit" if certs are given, else "none"
-	Certs         []Cert        `toml:"certs"`          // chosen by SNI; the first is the default
-	RequireTLS    bool          `toml:"require_tls"`    // with starttls: no login before it; default true
-	AcceptProxy   []string      `toml:"accept_proxy"`   // networks whose connections begin with a PROXY header, "unix" for unix sockets; default none
-	ProxyTimeout  time.Duration `toml:"proxy_timeout"`  // until that header is there, 100ms to 1m; default 3s
-	TrackSrc      string        `toml:"track_src"`      // stick table with key = "src" that counts the clients; default "", none
-	Rules         []Rule        `toml:"rules"`          // who may connect and log in; default none
-	TarpitTimeout time.Duration `toml:"tarpit_timeout"` // silence towards who is in the tarpit, 100ms to 10m; default 10s
-	Maxconn       int           `toml:"maxconn"`        // connections at once; 0 is no limit but the global one
-	Backend       string        `toml:"backend"`        // name of the backend; required
-	Route         []Route       `toml:"route"`          // mode imap: where else logins go, the first that holds; default none
-	UseBackend    []Route       `toml:"use_backend"`    // mode tcp: the same of connections, without user and domain
-	TimeoutClient time.Duration `toml:"timeout_client"` // silence of the client after login; default 31m
+	Bind          []string      `toml:"bind"`             // "ip:port", "[ip6]:port", ":port" or "unix:/path"; at least one
+	Mode          string        `toml:"mode"`             // "imap" or "tcp"; default "imap"
+	TLS           string        `toml:"tls"`              // "none", "starttls" or "implicit"; default "implicit" if certs are given, else "none"
+	Certs         []Cert        `toml:"certs"`            // chosen by SNI; the first is the default
+	RequireTLS    bool          `toml:"require_tls"`      // with starttls: no login before it; default true
+	AcceptProxy   []string      `toml:"accept_proxy"`     // networks whose connections begin with a PROXY header, "unix" for unix sockets; default none
+	ProxyTimeout  time.Duration `toml:"proxy_timeout"`    // until that header is there, 100ms to 1m; default 3s
+	TrackSrc      string        `toml:"track_src"`        // stick table with key = "src" that counts the clients; default "", none
+	Rules         []Rule        `toml:"rules"`            // who may connect and log in; default none
+	Trusted       []string      `toml:"trusted_networks"` // networks for which no rule holds and no answer to a wrong password is late; default none
+	TarpitTimeout time.Duration `toml:"tarpit_timeout"`   // silence towards who is in the tarpit, 100ms to 10m; default 10s
+	Maxconn       int           `toml:"maxconn"`          // connections at once; 0 is no limit but the global one
+	Backend       string        `toml:"backend"`          // name of the backend; required
+	Route         []Route       `toml:"route"`            // mode imap: where else logins go, the first that holds; default none
+	UseBackend    []Route       `toml:"use_backend"`      // mode tcp: the same of connections, without user and domain
+	TimeoutClient time.Duration `toml:"timeout_client"`   // silence of the client after login; default 31m
 }
 
 // Cert is a certificate chain with its key, both PEM files. A relative path is

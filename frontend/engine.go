@@ -55,6 +55,8 @@ type Engine struct {
 	tickets *tickets
 	users   *userCounts
 
+	penalties *penalties // has its own locks
+
 	limits    atomic.Pointer[Limits]
 	held      atomic.Pointer[func(table, key string) bool] // see SetHold
 	frontends atomic.Pointer[[]*Frontend]
@@ -96,7 +98,7 @@ func New(log *slog.Logger, threads int, socket *loop.SocketConfig, name string, 
 		return nil, err
 	}
 	e := &Engine{
-		log: log, loops: g, socket: socket, name: name, tickets: t, users: newUserCounts(),
+		log: log, loops: g, socket: socket, name: name, tickets: t, users: newUserCounts(), penalties: newPenalties(time.Now()),
 		slots: loop.NewHandshakes(limits.MaxHandshakes, runtime.GOMAXPROCS(0)),
 	}
 	e.limits.Store(&limits)

@@ -42,6 +42,7 @@ type settings struct {
 	Settings
 	session  session.Config
 	trust    trust
+	trusted  trust // of Config.Trusted: by the rules and the auth penalty
 	rules    []ruled
 	routes   []route
 	timeouts map[*balancer.Backend]*relay.Timeouts
@@ -73,7 +74,7 @@ func (f *Frontend) Update(s Settings) {
 		LoginTimeout: f.e.Limits().LoginTimeout, TLS: s.Config.TLS, RequireTLS: s.Config.RequireTLS,
 	}
 	n.routes, n.timeouts = newRoutes(&s), newTimeouts(&s)
-	n.trust = newTrust(s.Config.AcceptProxy)
+	n.trust, n.trusted = newTrust(s.Config.AcceptProxy), newTrust(s.Config.Trusted)
 	n.rules = newRules(s.Config.Rules)
 	f.e.tickets.apply(s.TLS)
 	old := f.set.Swap(n)

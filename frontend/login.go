@@ -49,7 +49,8 @@ type login struct {
 	moved   bool // redispatched once
 	placed  int  // times that the user was placed
 	wait    wait
-	counted bool // among the sessions of its user
+	counted bool          // among the sessions of its user
+	delay   time.Duration // of the answer, for the log
 }
 
 // Login notes what the client wants; it is begun behind the session machine's
@@ -176,14 +177,15 @@ func (l *login) LoginDone(_ *upstream.Attempt, r *upstream.Result) {
 	now := time.Now()
 	l.attempt = nil
 	l.note(r)
-	l.tally(now, r)
 	switch {
 	case r.Outcome == upstream.OK:
 		l.accepted(now, r)
 	case r.Outcome.Retry() && l.again(now):
 	default:
 		l.place.End(now)
-		l.giveUp(now, r.Outcome.String(), r.Outcome.Termination(), r, failureOf(r))
+		f := failureOf(r)
+		f.Delay = l.punish(now, r)
+		l.giveUp(now, r.Outcome.String(), r.Outcome.Termination(), r, f)
 	}
 }
 
@@ -269,6 +271,7 @@ func (l *login) giveUp(now time.Time, reason, state string, r *upstream.Result, 
 		l.closeTCP(now, reason, state, r)
 		return
 	}
+	l.delay = f.Delay
 	l.logFailed(reason, state, r)
 	l.failed(now, f)
 }
@@ -338,7 +341,7 @@ func (l *login) readdressed() bool {
 // administrators read it.
 func (l *login) logFailed(reason, state string, r *upstream.Result) {
 	c := l.p.c
-	attrs := make([]slog.Attr, 0, 15)
+	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs, slog.String("sess", c.name()), slog.String("fe", c.fe.Name), slog.String("be", l.be.Name))
 	if l.place.Server != nil {
 		attrs = append(attrs, slog.String("srv", l.place.Server.Name))
@@ -356,6 +359,9 @@ func (l *login) logFailed(reason, state string, r *upstream.Result) {
 	}
 	if l.wait.queued > 0 {
 		attrs = append(attrs, slog.String("queued", duration(l.wait.queued.Milliseconds())))
+	}
+	if l.delay > 0 {
+		attrs = append(attrs, slog.String("delay", duration(l.delay.Milliseconds())))
 	}
 	attrs = append(attrs, slog.String("dur", duration(time.Since(l.begun).Milliseconds())))
 	c.fe.e.log.LogAttrs(context.Background(), slog.LevelInfo, "login failed", attrs...)

@@ -6,7 +6,6 @@ import (
 
 	"imaplb/session"
 	"imaplb/sticktable"
-	"imaplb/upstream"
 )
 
 // maxTarpit bounds the connections that are kept silent at once; it is a quarter
@@ -38,6 +37,9 @@ func (p *prelogin) admit(now time.Time) bool {
 		if !c.count(now, &sticktable.Counts{Conns: 1, Cur: 1}, &v) {
 			c.tracked = nil // no room: nothing is to be taken back
 		}
+	}
+	if set.trusted.covers(c.src) {
+		return true
 	}
 	switch judge(set.rules, c.src.Addr(), &v, false) {
 	case tarpit:
@@ -108,13 +110,6 @@ func (c *conn) tally(now time.Time, x *sticktable.Counts) {
 	}
 }
 
-// tally counts a wrong password.
-func (l *login) tally(now time.Time, r *upstream.Result) {
-	if r.Outcome == upstream.AuthFailed {
-		l.p.c.tally(now, &sticktable.Counts{AuthFails: 1})
-	}
-}
-
 // tallyLogin counts a login that has come through.
 func (c *conn) tallyLogin(now time.Time) { c.tally(now, &sticktable.Counts{Sess: 1}) }
 
@@ -131,7 +126,7 @@ func (c *conn) untrack() {
 // ruledOut answers a login that the rules do not allow.
 func (l *login) ruledOut(now time.Time) bool {
 	p, c := l.p, l.p.c
-	if len(p.set.rules) == 0 || c.tracked == nil {
+	if len(p.set.rules) == 0 || c.tracked == nil || p.set.trusted.covers(c.src) {
 		return false
 	}
 	v, _ := c.tracked.Values(now, c.tracked.KeyOfAddr(c.src.Addr()))

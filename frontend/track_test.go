@@ -160,7 +160,7 @@ func TestRulesAtLogin(t *testing.T) {
 	if err := table.Put(time.Now(), "127.0.0.1", sticktable.GPT0, 1); err != nil {
 		t.Fatal(err)
 	}
-	r.greeted().send("a LOGIN alice wrong\r\n")
+	r.greeted().send("a LOGIN alice guess\r\n")
 	r.eventually("the server is asked", func() bool { return of(table)[sticktable.AuthFailCnt] == 3 })
 }
 

@@ -70,10 +70,7 @@ func (s *Session) failLogin(now time.Time, f Failure) state {
 	if s.failures < 255 {
 		s.failures++
 	}
-	delay := f.Delay
-	if s.failures > failuresAtOnce {
-		delay = max(delay, loginDelay(int(s.failures)))
-	}
+	delay := max(f.Delay, LoginDelay(int(s.failures)))
 	if delay <= 0 {
 		return s.answerLogin()
 	}
@@ -81,8 +78,12 @@ func (s *Session) failLogin(now time.Time, f Failure) state {
 	return stateDelayed
 }
 
-// loginDelay is how late the nth failure is answered.
-func loginDelay(n int) time.Duration {
+// LoginDelay is how late the nth failure is answered: 0, 0, 2, 4, 8 and then
+// 15 s.
+func LoginDelay(n int) time.Duration {
+	if n <= failuresAtOnce {
+		return 0
+	}
 	delay := firstDelay
 	for i := failuresAtOnce + 1; i < n && delay < maxDelay; i++ {
 		delay *= 2

@@ -65,14 +65,14 @@ func TestLongTokens(t *testing.T) {
 }
 
 func TestLoginDelay(t *testing.T) {
-	want := []time.Duration{2, 4, 8, 15, 15}
+	want := []time.Duration{0, 0, 0, 2, 4, 8, 15, 15}
 	for i, w := range want {
-		if got := loginDelay(3 + i); got != w*time.Second {
-			t.Errorf("loginDelay(%d) = %v, want %v", 3+i, got, w*time.Second)
+		if got := LoginDelay(i); got != w*time.Second {
+			t.Errorf("LoginDelay(%d) = %v, want %v", i, got, w*time.Second)
 		}
 	}
-	if got := loginDelay(255); got != maxDelay {
-		t.Errorf("loginDelay(255) = %v, want %v", got, maxDelay)
+	if got := LoginDelay(255); got != maxDelay {
+		t.Errorf("LoginDelay(255) = %v, want %v", got, maxDelay)
 	}
 }
 
