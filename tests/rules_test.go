@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -116,4 +117,62 @@ tarpit_timeout = "1s"
 	l.tell("clear table sources data.conn_cnt gt 1000")
 	l.tell("set table sources key 127.0.0.1 data.auth_fail_rate 0")
 	loggedIn(t, l.plain, newUser()).logout()
+}
+
+// A mail program with an old password may try it for ever; who guesses waits
+// longer each time, on whichever connection, and at every peer.
+func TestGuessersWait(t *testing.T) {
+	t.Parallel()
+	o := clustered(t)
+	o.frontend = `track_src = "sources"` + "\n"
+	o.more = sourcesTable
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	const old = "former-fake-password"
+	user := newUser()
+	wrong := func(l *lb, format string, args ...any) time.Duration {
+		t.Helper()
+		c := greeted(t, l.plain)
+		defer c.close()
+		begin := time.Now()
+		c.refused("NO [AUTHENTICATIONFAILED]", format, args...)
+		return time.Since(begin)
+	}
+	for _, l := range f.lbs {
+		l.secrets = append(l.secrets, old)
+	}
+	for range 3 {
+		wrong(a, "LOGIN %s %s", user, old)
+		wrong(a, "AUTHENTICATE PLAIN %s", base64String("\x00"+user+"\x00"+old))
+	}
+	if n := a.counter("auth_fail_cnt"); n != "1" {
+		t.Errorf("auth_fail_cnt = %s after one password, want 1", n)
+	}
+	wrong(a, "LOGIN %s guess", user)
+	if log := a.log(); strings.Contains(log, " delay=") {
+		t.Errorf("the second guess was late:\n%s", log)
+	}
+	if took := wrong(a, "LOGIN %s another", user); took < 2*time.Second {
+		t.Errorf("the third guess was answered after %s", took)
+	}
+	within(t, patience, "lb2 hears of them", func() bool { return b.counter("auth_fail_rate") == "3" })
+	if took := wrong(b, "LOGIN %s more", user); took < 4*time.Second {
+		t.Errorf("the fourth guess, at another peer, was answered after %s", took)
+	}
+	loggedIn(t, b.plain, user).logout()
+
+	text, err := os.ReadFile(a.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.writeText(strings.ReplaceAll(string(text), o.frontend, o.frontend+trusting))
+	if out, err := a.ctl("reload"); err != nil {
+		t.Fatalf("reload: %v: %s", err, out)
+	}
+	for _, guess := range []string{"five", "six"} {
+		wrong(a, "LOGIN %s %s", user, guess)
+	}
+	if n := strings.Count(a.log(), " delay="); n != 1 {
+		t.Errorf("%d late answers logged at lb1, want 1: its client is trusted now", n)
+	}
 }
