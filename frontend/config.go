@@ -13,7 +13,7 @@ type Config struct {
 	ProxyTimeout  time.Duration `toml:"proxy_timeout"`    // until that header is there, 100ms to 1m; default 3s
 	TrackSrc      string        `toml:"track_src"`        // stick table with key = "src" that counts the clients; default "", none
 	Rules         []Rule        `toml:"rules"`            // who may connect and log in; default none
-	Trusted       []string      `toml:"trusted_networks"` // networks for which no rule holds and no answer to a wrong password is late; default none
+	Trusted       []string      `toml:"trusted_networks"` // networks whose clients no rule and no level of wrong passwords holds up; default none
 	TarpitTimeout time.Duration `toml:"tarpit_timeout"`   // silence towards who is in the tarpit, 100ms to 10m; default 10s
 	Maxconn       int           `toml:"maxconn"`          // connections at once; 0 is no limit but the global one
 	Backend       string        `toml:"backend"`          // name of the backend; required

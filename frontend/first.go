@@ -25,13 +25,14 @@ const (
 	awaitHello                   // a ClientHello, if it is TLS: 16 KiB
 )
 
-// trust are the networks whose connections begin with a PROXY header.
+// trust are networks: those whose connections begin with a PROXY header, or
+// those that rules and penalties leave alone.
 type trust struct {
 	networks []netip.Prefix
 	unix     bool // clients of unix sockets too
 }
 
-// newTrust reads Config.AcceptProxy, which conf has checked.
+// newTrust reads Config.AcceptProxy or Config.Trusted, which conf has checked.
 func newTrust(list []string) (t trust) {
 	for _, s := range list {
 		if s == acceptUnix {
@@ -48,7 +49,7 @@ const acceptUnix = "unix" // of Config.AcceptProxy
 // some reports whether anybody is trusted.
 func (t *trust) some() bool { return t.unix || len(t.networks) > 0 }
 
-// covers reports whether a connection from there begins with a header.
+// covers reports whether a connection comes from there.
 func (t *trust) covers(src netip.AddrPort) bool {
 	if !src.IsValid() {
 		return t.unix
