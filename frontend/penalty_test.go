@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -127,6 +129,33 @@ func TestPenaltiesAreBounded(t *testing.T) {
 	find(&list, client1)
 	if list[penaltyWays-1].src != client1 || list[0].src == client1 {
 		t.Errorf("%s did not leave for %s: %v", oldest, client1, list)
+	}
+}
+
+// Loops note at once what fails on each; nothing is counted twice or lost.
+func TestPenaltyOfManyLoops(t *testing.T) {
+	now := time.Now()
+	p := newPenalties(now)
+	var fresh atomic.Int64
+	var loops sync.WaitGroup
+	for range 4 {
+		loops.Go(func() {
+			for i := range 1000 {
+				src := netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 100)})
+				if _, is := p.wrong(now, src, "alice", []byte{byte(i / 100 % 5)}); is {
+					fresh.Add(1)
+				}
+			}
+		})
+	}
+	loops.Wait()
+	if n := fresh.Load(); n != 500 {
+		t.Errorf("%d wrong logins are new, want 500", n)
+	}
+	for i := range 100 {
+		if level, _ := p.wrong(now, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), "alice", []byte{0}); level != 5 {
+			t.Errorf("source %d has level %d, want 5", i, level)
+		}
 	}
 }
 
