@@ -28,7 +28,7 @@ func (b *Backend) newChoice(now time.Time, pool *pool, tag string, except *Serve
 	}
 	for _, s := range pool.servers {
 		switch {
-		case !s.takes(c.inPanic) || !s.fits(tag):
+		case !s.takes(c.inPanic) || !s.Fits(tag):
 		case !s.backup.Load():
 			c.backup, c.only = false, nil
 			return c
@@ -52,7 +52,7 @@ func (c *choice) share(s *Server) int64 {
 
 // takes reports whether a server may be chosen if it has room.
 func (c *choice) takes(s *Server) bool {
-	return s != c.except && s.backup.Load() == c.backup && (c.only == nil || s == c.only) && s.fits(c.tag) && s.takes(c.inPanic)
+	return s != c.except && s.backup.Load() == c.backup && (c.only == nil || s == c.only) && s.Fits(c.tag) && s.takes(c.inPanic)
 }
 
 // load is how much of its share a server has, with one session more.

@@ -23,7 +23,7 @@ func (p *pool) home(inPanic bool, ask *Ask, seen *sticktable.Entry, except *Serv
 	switch {
 	case s != nil && s == pin:
 		return home{server: s, sticky: true, pinned: true}
-	case s != nil && (pin == nil && s.fits(ask.Tag) || seen.Sessions > 0 || p.isFrozen()):
+	case s != nil && (pin == nil && s.Fits(ask.Tag) || seen.Sessions > 0 || p.isFrozen()):
 		return home{server: s, sticky: true}
 	case s == nil && seen.Server != "" && p.isFrozen():
 		return home{frozen: true}

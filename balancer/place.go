@@ -103,7 +103,7 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 // why tells why there was no server to choose.
 func (p *pool) why(tag string, except *Server) error {
 	for _, s := range p.servers {
-		if s != except && s.fits(tag) && s.takesNew() && s.full() {
+		if s != except && s.Fits(tag) && s.takesNew() && s.full() {
 			return ErrFull
 		}
 	}

@@ -87,8 +87,8 @@ func (s *Server) Tags() []string {
 	return nil
 }
 
-// fits reports whether the server has a tag; "" fits every server.
-func (s *Server) fits(tag string) bool { return tag == "" || slices.Contains(s.Tags(), tag) }
+// Fits reports whether the server has a tag; "" fits every server.
+func (s *Server) Fits(tag string) bool { return tag == "" || slices.Contains(s.Tags(), tag) }
 
 // KeepsSessions reports whether sessions go on when the server goes down, until
 // their user is placed elsewhere.

@@ -40,7 +40,7 @@ func TestChoiceKeepsToTheTag(t *testing.T) {
 		for tag, servers := range seen {
 			got[tag] = len(servers)
 			for name := range servers {
-				if !b.Server(name).fits(tag) {
+				if !b.Server(name).Fits(tag) {
 					t.Errorf("%s: a user with the tag %q on %s", balance, tag, name)
 				}
 			}
@@ -114,7 +114,7 @@ func TestHomeWithoutTheTag(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := p.Server.Name; got != tt.want && !(tt.want == "s1|s2" && p.Server.fits("ssd")) || p.Sticky != tt.sticky || p.Elsewhere {
+			if got := p.Server.Name; got != tt.want && !(tt.want == "s1|s2" && p.Server.Fits("ssd")) || p.Sticky != tt.sticky || p.Elsewhere {
 				t.Errorf("placed on %s, sticky %v, elsewhere %v, want %s, %v", got, p.Sticky, p.Elsewhere, tt.want, tt.sticky)
 			}
 			if e.Server != p.Server || e.Sticky != p.Sticky {

@@ -92,7 +92,7 @@ func (b *Backend) reflowLines() {
 // home.
 func (b *Backend) anyTakes(tag string) bool {
 	for _, s := range b.Servers() {
-		if s.fits(tag) && s.takesNew() {
+		if s.Fits(tag) && s.takesNew() {
 			return true
 		}
 	}

@@ -158,7 +158,7 @@ func (b *Backend) claim(now time.Time, ask *Ask, s *Server) (Placement, error) {
 		switch {
 		case home.frozen:
 			return Placement{}, ErrFrozen
-		case pool.byName[s.Name] != s, home.server != nil && home.server != s, home.server == nil && !(s.takesNew() && s.fits(ask.Tag)):
+		case pool.byName[s.Name] != s, home.server != nil && home.server != s, home.server == nil && !(s.takesNew() && s.Fits(ask.Tag)):
 			return Placement{}, ErrAgain
 		}
 		p := Placement{Server: s, Key: ask.Key, table: pool.table, login: true, Sticky: home.sticky}

@@ -200,6 +200,7 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 		at := keyPath(keyPath(path, "server"), s.Name)
 		r.checkServer(at, s, seen)
 		r.checkMinconn(b, at, s.Balancer)
+		r.checkTags(keyPath(at, "tags"), s.Balancer.Tags)
 	}
 }
 
