@@ -63,7 +63,8 @@ type Backend struct {
 	turn  atomic.Uint64 // of leastconn
 	panic atomic.Bool
 	queue queue
-	line  line // who waits for any server
+	line  line                             // who waits for any server
+	lines atomic.Pointer[map[string]*line] // who waits for any server with a tag; replaced under queue.mu
 
 	mu     sync.Mutex // guards the replacing of pool, of state and of the servers' states
 	nextID int

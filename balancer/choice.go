@@ -8,26 +8,27 @@ import "time"
 // A full server is left out, as one that takes nobody new is. Backup servers
 // are chosen from while no other server takes new users, full or not: then the
 // first of them in the file that takes some, or all with allbackups, as HAProxy
-// does.
+// does. With a tag all of this is about the servers that have it.
 type choice struct {
 	now     int64 // Unix ms
 	servers []*Server
 	except  *Server // has failed this user just now, nil for none
+	tag     string  // only servers with this one, "" for all
 	inPanic bool    // health counts for nothing
 	backup  bool    // choose among the backup servers
 	only    *Server // of them this one, nil for all
 }
 
 // newChoice decides which servers it is about.
-func (b *Backend) newChoice(now time.Time, pool *pool, except *Server) choice {
+func (b *Backend) newChoice(now time.Time, pool *pool, tag string, except *Server) choice {
 	b.tellTime(now, pool)
-	c := choice{now: now.UnixMilli(), servers: pool.servers, except: except, inPanic: b.panic.Load()}
+	c := choice{now: now.UnixMilli(), servers: pool.servers, except: except, tag: tag, inPanic: b.panic.Load()}
 	if !pool.backups {
 		return c
 	}
 	for _, s := range pool.servers {
 		switch {
-		case !s.takes(c.inPanic):
+		case !s.takes(c.inPanic) || !s.Fits(tag):
 		case !s.backup.Load():
 			c.backup, c.only = false, nil
 			return c
@@ -51,7 +52,7 @@ func (c *choice) share(s *Server) int64 {
 
 // takes reports whether a server may be chosen if it has room.
 func (c *choice) takes(s *Server) bool {
-	return s != c.except && s.backup.Load() == c.backup && (c.only == nil || s == c.only) && s.takes(c.inPanic)
+	return s != c.except && s.backup.Load() == c.backup && (c.only == nil || s == c.only) && s.Fits(c.tag) && s.takes(c.inPanic)
 }
 
 // load is how much of its share a server has, with one session more.
@@ -67,7 +68,7 @@ func (b *Backend) Choose(now time.Time, ask Ask, except *Server) *Server {
 }
 
 func (b *Backend) choose(now time.Time, pool *pool, ask *Ask, except *Server) *Server {
-	c := b.newChoice(now, pool, except)
+	c := b.newChoice(now, pool, ask.Tag, except)
 	switch pool.cfg.Balance {
 	case "roundrobin":
 		return b.robin.pick(&c)

@@ -32,6 +32,7 @@ type ServerConfig struct {
 	Backup       bool          `toml:"backup"`         // takes new users only when no other server does; default false
 	Slowstart    time.Duration `toml:"slowstart"`      // after it came up the weight and the limits rise from 5 to 100 per cent over this, 0s to 1h; 0 is at once
 	OnMarkedDown string        `toml:"on_marked_down"` // what becomes of its sessions when it goes down: "shutdown-sessions" or "none"; default "shutdown-sessions"
+	Tags         []string      `toml:"tags"`           // groups it belongs to, up to 8, which routes name; default none
 	State        string        `toml:"state"`          // admin state at start: "ready", "drain" or "maint"; default "ready"
 }
 

@@ -25,20 +25,20 @@ func (b *Backend) Explain(now time.Time, ask Ask) (e Explained) {
 	if pool.table != nil {
 		e.Entry, e.Found = pool.table.Lookup(now, ask.Key)
 	}
-	home := pool.home(b.panic.Load(), ask.Key, &e.Entry, nil)
+	home := pool.home(b.panic.Load(), &ask, &e.Entry, nil)
 	e.Server, e.Sticky, e.Pinned = home.server, home.sticky, home.pinned
 	switch {
 	case home.frozen:
 		e.Err = ErrFrozen
 	case e.Server != nil && e.Server.full():
 		e.Server, e.Err = nil, ErrFull
-	case e.Server == nil && b.Active() == 0:
-		e.Err = pool.why(nil)
-	case e.Server == nil && b.Qcur.Load() > 0 && b.anyTakes():
+	case e.Server == nil && !b.anyTakes(ask.Tag):
+		e.Err = pool.why(ask.Tag, nil)
+	case e.Server == nil && b.behind(ask.Tag):
 		e.Err = ErrFull // behind those who wait already
 	case e.Server == nil && pool.cfg.Balance == "hash":
 		if e.Server = b.Choose(now, ask, nil); e.Server == nil {
-			e.Err = pool.why(nil)
+			e.Err = pool.why(ask.Tag, nil)
 		}
 	}
 	return e

@@ -97,6 +97,7 @@ func TestExplainIsPlace(t *testing.T) {
 			s.Servers[i].Config.Maxconn = rng.IntN(4)
 			s.Servers[i].Config.Weight = 50 * rng.IntN(4)
 			s.Servers[i].Config.Backup = rng.IntN(4) == 0
+			s.Servers[i].Config.Tags = [][]string{nil, {"ssd"}, {"ssd", "hdd"}}[rng.IntN(3)]
 		}
 		b := NewBackend(start, "mail", 3, s)
 		var sessions []*Placement
@@ -118,12 +119,13 @@ func TestExplainIsPlace(t *testing.T) {
 					sessions = sessions[:n-1]
 				}
 			}
+			ask := Ask{Key: key, Tag: []string{"", "", "ssd", "hdd"}[rng.IntN(4)]}
 			before, known := s.Table.Lookup(start, key)
-			e := b.Explain(start, Ask{Key: key})
+			e := b.Explain(start, ask)
 			if after, still := s.Table.Lookup(start, key); after != before || still != known {
 				t.Fatalf("seed %d, step %d: Explain changed the entry", seed, step)
 			}
-			p, err := b.Place(start, Ask{Key: key})
+			p, err := b.Place(start, ask)
 			if err != nil {
 				if !errors.Is(e.Err, err) || e.Server != nil {
 					t.Fatalf("seed %d, step %d: Explain = %+v, Place = %v", seed, step, e, err)

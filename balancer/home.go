@@ -12,17 +12,18 @@ type home struct {
 
 // home says where a user belongs whose entry is seen: to the server that the
 // table names, as long as its state lets him go on to it; before that to the
-// one he is pinned to, unless he has sessions elsewhere that may go on.
-func (p *pool) home(inPanic bool, key string, seen *sticktable.Entry, except *Server) home {
+// one he is pinned to, unless he has sessions elsewhere that may go on. A server
+// without the tag that is asked for is left as soon as he has no session.
+func (p *pool) home(inPanic bool, ask *Ask, seen *sticktable.Entry, except *Server) home {
 	s := p.byName[seen.Server]
 	if s != nil && (s == except || !s.keeps(inPanic, seen.Sessions > 0)) {
 		s = nil
 	}
-	pin := p.pin(inPanic, key, except)
+	pin := p.pin(inPanic, ask.Key, except)
 	switch {
 	case s != nil && s == pin:
 		return home{server: s, sticky: true, pinned: true}
-	case s != nil && (pin == nil || seen.Sessions > 0 || p.isFrozen()):
+	case s != nil && (pin == nil && s.Fits(ask.Tag) || seen.Sessions > 0 || p.isFrozen()):
 		return home{server: s, sticky: true}
 	case s == nil && seen.Server != "" && p.isFrozen():
 		return home{frozen: true}

@@ -135,13 +135,14 @@ func (w *walk) leave(key string, p *Placement) {
 	}
 }
 
-func (w *walk) login(key string, fails bool) {
-	p, err := w.b.Place(start, Ask{Key: key})
+func (w *walk) login(ask Ask, fails bool) {
+	key := ask.Key
+	p, err := w.b.Place(start, ask)
 	if err != nil {
 		return
 	}
 	w.leave(key, &p)
-	if fails && w.b.Redispatch(start, &p, Ask{Key: key}) != nil {
+	if fails && w.b.Redispatch(start, &p, ask) != nil {
 		p.End(start)
 		return
 	}
@@ -163,6 +164,9 @@ func TestOneHomeInAllStates(t *testing.T) {
 		s.Config.Balance = algorithms[rng.IntN(len(algorithms))]
 		s.Servers[3].Config.Backup, s.Servers[4].Config.Backup = rng.IntN(2) == 0, rng.IntN(2) == 0
 		s.Servers[1].Config.OnMarkedDown = "none"
+		for i, tags := range [][]string{{"ssd"}, {"ssd", "hdd"}, {"hdd"}, nil, {"ssd"}} {
+			s.Servers[i].Config.Tags = tags
+		}
 		s.OnChange = func(c Change) { w.changed(c) }
 		w.b = NewBackend(start, "mail", 3, s)
 		for step := range 300 {
@@ -180,7 +184,7 @@ func TestOneHomeInAllStates(t *testing.T) {
 			case 4:
 				w.end(key, func(*Placement) bool { return rng.IntN(2) == 0 })
 			default:
-				w.login(key, rng.IntN(6) == 0)
+				w.login(Ask{Key: key, Tag: []string{"", "", "ssd", "hdd"}[rng.IntN(4)]}, rng.IntN(6) == 0)
 			}
 			for key, all := range w.live {
 				for _, p := range all {

@@ -40,8 +40,14 @@ const (
 // A user goes to the server of the entry while the state of that server allows
 // it; if that server is full, the answer is ErrFull, because a user has one
 // home. While the node is frozen a user with an entry is not placed elsewhere
-// either: ErrFrozen. Everybody else is placed by the algorithm, and the table is told at
+// either: ErrFrozen. Everybody else is placed by the algorithm, among the servers
+// with ask.Tag, and the table is told at
 // once, so that a user's simultaneous first logins go to one server.
+//
+// A tag never parts a user's sessions: while he has one, his home is where it
+// is. Without one he leaves a home that has not the tag, even if no server with
+// the tag takes him: then the answer is ErrNoServer. A pin counts for more than
+// a tag, and so does being frozen.
 func (b *Backend) Place(now time.Time, ask Ask) (Placement, error) {
 	p, err := b.place(now, &ask, nil)
 	if err != nil {
@@ -63,19 +69,19 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 	for range maxPlaceTry {
 		seen := pool.seen(now, ask.Key)
 		p := Placement{Key: ask.Key, table: pool.table}
-		home := pool.home(b.panic.Load(), ask.Key, &seen, except)
+		home := pool.home(b.panic.Load(), ask, &seen, except)
 		if home.frozen {
 			return p, ErrFrozen
 		}
 		p.Server, p.Sticky = home.server, home.sticky
-		if p.Server == nil && b.Qcur.Load() > 0 && b.anyTakes() {
+		if p.Server == nil && b.behind(ask.Tag) {
 			return p, ErrFull // behind those who wait already
 		}
 		if p.Server == nil {
 			p.Server = b.choose(now, pool, ask, except)
 		}
 		if p.Server == nil {
-			return p, pool.why(except)
+			return p, pool.why(ask.Tag, except)
 		}
 		if !p.Server.take(now) {
 			if home.server != nil {
@@ -95,9 +101,9 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 }
 
 // why tells why there was no server to choose.
-func (p *pool) why(except *Server) error {
+func (p *pool) why(tag string, except *Server) error {
 	for _, s := range p.servers {
-		if s != except && s.takesNew() && s.full() {
+		if s != except && s.Fits(tag) && s.takesNew() && s.full() {
 			return ErrFull
 		}
 	}

@@ -26,7 +26,8 @@ type queue struct {
 // ticket says who is first.
 type line struct {
 	fresh, again list
-	count        *Counters // Qcur and Qmax
+	count        *Counters // Qcur and Qmax; lines of tags have the backend's
+	waiting      atomic.Int64
 }
 
 type list struct{ head, tail *Waiter }
@@ -68,6 +69,7 @@ func (q *queue) join(l *line, w *Waiter) {
 	}
 	w.list.tail = w
 	raise(&l.count.Qmax, l.count.Qcur.Add(1))
+	l.waiting.Add(1)
 	q.waiting.Add(1)
 }
 
@@ -84,6 +86,7 @@ func (q *queue) leave(w *Waiter) {
 		w.list.tail = w.prev
 	}
 	w.line.count.Qcur.Add(-1)
+	w.line.waiting.Add(-1)
 	w.next, w.prev, w.line, w.list = nil, nil, nil, nil
 	q.waiting.Add(-1)
 }
@@ -121,14 +124,13 @@ const warmStep = 200 * time.Millisecond
 // the next token takes, if that is all that is missing.
 func (b *Backend) admit(now time.Time, s *Server) (w Waker, wait time.Duration) {
 	q := &b.queue
-	c := b.newChoice(now, b.pool.Load(), nil)
-	free := c.takes(s) && b.Server(s.Name) == s
+	pool := b.pool.Load()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.clock.Store(now.UnixNano())
 	first := s.line.first()
-	if free {
-		first = older(first, b.line.first())
+	if pool.byName[s.Name] == s {
+		first = older(first, b.firstLocked(now, pool, s))
 	}
 	switch {
 	case first == nil:
@@ -168,7 +170,7 @@ func (b *Backend) alarm(at time.Time) {
 // dismiss sends all who wait in a line away with nothing in their hands: each
 // has to ask again where he may go.
 func (b *Backend) dismiss(l *line) {
-	for n := l.count.Qcur.Load(); n > 0; n-- {
+	for n := l.count.Qcur.Load(); n > 0; n-- { // in a line of a tag that is too often
 		b.queue.mu.Lock()
 		w := l.first()
 		var waker Waker
@@ -197,18 +199,6 @@ func (b *Backend) reflow(now time.Time) {
 			b.dismiss(&s.line)
 		}
 	}
-	if !b.anyTakes() {
-		b.dismiss(&b.line)
-	}
+	b.reflowLines()
 	b.Serve(now)
-}
-
-// anyTakes reports whether there is a server to wait for without a home.
-func (b *Backend) anyTakes() bool {
-	for _, s := range b.Servers() {
-		if s.takesNew() {
-			return true
-		}
-	}
-	return false
 }

@@ -35,7 +35,7 @@ func TestQueueUnderConcurrency(t *testing.T) {
 		guests.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(w), 1))
 			for range 100 {
-				visit(t, b, fmt.Sprint("u", r.IntN(20)), r)
+				visit(t, b, Ask{Key: fmt.Sprint("u", r.IntN(20))}, r)
 			}
 		})
 	}
@@ -46,8 +46,8 @@ func TestQueueUnderConcurrency(t *testing.T) {
 }
 
 // visit is one login and session, or a client who does not wait for it.
-func visit(t *testing.T, b *Backend, key string, r *rand.Rand) {
-	g, ask := newGuest(key), Ask{Key: key}
+func visit(t *testing.T, b *Backend, ask Ask, r *rand.Rand) {
+	g := newGuest(ask.Key)
 	p, err := b.PlaceOrWait(start, ask, &g.w, g)
 	for errors.Is(err, ErrWaiting) || errors.Is(err, ErrAgain) {
 		if errors.Is(err, ErrAgain) {
@@ -62,7 +62,7 @@ func visit(t *testing.T, b *Backend, key string, r *rand.Rand) {
 		case <-g.woken:
 			p, err = b.Claim(start, ask, &g.w)
 		case <-time.After(20 * time.Second):
-			t.Errorf("%s was forgotten", key)
+			t.Errorf("%s was forgotten", ask.Key)
 			b.Leave(start, &g.w)
 			return
 		}

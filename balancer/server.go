@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ type Server struct {
 	slowstart atomic.Int64 // ms
 	backup    atomic.Bool
 	keepsDown atomic.Bool // on_marked_down is not shutdown-sessions
+	tags      atomic.Pointer[[]string]
 
 	current int64 // guarded by Backend.robin.mu
 }
@@ -55,6 +57,7 @@ func (s *Server) configure(now time.Time, cfg ServerConfig) {
 	s.slowstart.Store(cfg.Slowstart.Milliseconds())
 	s.backup.Store(cfg.Backup)
 	s.keepsDown.Store(cfg.OnMarkedDown == "none")
+	s.tags.Store(&cfg.Tags)
 	s.limits.configure(&cfg)
 	state := *s.state.Load()
 	if admin, err := ParseAdmin(cfg.State); err == nil && state.FromFile {
@@ -75,6 +78,17 @@ func (s *Server) Away() bool {
 
 // Backup reports whether the server is used only when no other is.
 func (s *Server) Backup() bool { return s.backup.Load() }
+
+// Tags are the groups the server belongs to; the slice must not be changed.
+func (s *Server) Tags() []string {
+	if t := s.tags.Load(); t != nil {
+		return *t
+	}
+	return nil
+}
+
+// Fits reports whether the server has a tag; "" fits every server.
+func (s *Server) Fits(tag string) bool { return tag == "" || slices.Contains(s.Tags(), tag) }
 
 // KeepsSessions reports whether sessions go on when the server goes down, until
 // their user is placed elsewhere.

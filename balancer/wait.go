@@ -15,7 +15,8 @@ var (
 )
 
 // PlaceOrWait is Place, but where that says ErrFull the user waits, in the line
-// of the server he is bound to or else in the backend's: the error is
+// of the server he is bound to or else in the backend's, of which each tag has
+// its own: the error is
 // ErrWaiting (with the server it waits for, nil for any), and k is woken when
 // Claim has to be called. Until then w must not
 // be touched but by Leave. ErrQueueFull is one too many in the line. Without
@@ -32,7 +33,7 @@ func (b *Backend) PlaceOrWait(now time.Time, ask Ask, w *Waiter, k Waker) (Place
 		return Placement{}, err
 	}
 	home := p.Server // nil where the algorithm would have had to choose
-	if !b.join(home, w, k) {
+	if !b.join(home, ask.Tag, w, k) {
 		return Placement{}, ErrQueueFull
 	}
 	b.joined(now, &ask, home, w)
@@ -40,14 +41,15 @@ func (b *Backend) PlaceOrWait(now time.Time, ask Ask, w *Waiter, k Waker) (Place
 }
 
 // join is false if too many wait already.
-func (b *Backend) join(home *Server, w *Waiter, k Waker) bool {
-	l, most := &b.line, b.pool.Load().maxqueue
-	if home != nil {
-		l, most = &home.line, home.limits.maxqueue.Load()
-	}
+func (b *Backend) join(home *Server, tag string, w *Waiter, k Waker) bool {
+	most := b.pool.Load().maxqueue
 	q := &b.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	l := b.lineLocked(tag)
+	if home != nil {
+		l, most = &home.line, home.limits.maxqueue.Load()
+	}
 	if most > 0 && l.count.Qcur.Load() >= most {
 		return false
 	}
@@ -75,7 +77,7 @@ func (b *Backend) joined(now time.Time, ask *Ask, home *Server, w *Waiter) {
 	switch s := b.choose(now, pool, ask, nil); {
 	case s != nil:
 		b.serve(now, s)
-	case !b.anyTakes():
+	case !b.anyTakes(ask.Tag):
 		b.send(w)
 	case pool.paced:
 		b.Serve(now) // which finds out when there will be a token
@@ -86,7 +88,7 @@ func (b *Backend) joined(now time.Time, ask *Ask, home *Server, w *Waiter) {
 func (b *Backend) stillHome(now time.Time, ask *Ask, home *Server) bool {
 	pool := b.pool.Load()
 	seen := pool.seen(now, ask.Key)
-	return pool.home(b.panic.Load(), ask.Key, &seen, nil).server == home
+	return pool.home(b.panic.Load(), ask, &seen, nil).server == home
 }
 
 // seen is what the table says of a key.
@@ -152,11 +154,11 @@ func (b *Backend) claim(now time.Time, ask *Ask, s *Server) (Placement, error) {
 	pool := b.pool.Load()
 	for range maxPlaceTry {
 		seen := pool.seen(now, ask.Key)
-		home := pool.home(b.panic.Load(), ask.Key, &seen, nil)
+		home := pool.home(b.panic.Load(), ask, &seen, nil)
 		switch {
 		case home.frozen:
 			return Placement{}, ErrFrozen
-		case pool.byName[s.Name] != s, home.server != nil && home.server != s, home.server == nil && !s.takesNew():
+		case pool.byName[s.Name] != s, home.server != nil && home.server != s, home.server == nil && !(s.takesNew() && s.Fits(ask.Tag)):
 			return Placement{}, ErrAgain
 		}
 		p := Placement{Server: s, Key: ask.Key, table: pool.table, login: true, Sticky: home.sticky}

@@ -1,7 +1,9 @@
 package conf
 
 import (
+	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +27,7 @@ func (r *report) check(c *Config, h host) {
 	r.checkPeers(c)
 	r.checkBinds(c)
 	for _, t := range c.StickTables {
+		r.checkKey(t)
 		r.checkStore(t)
 	}
 	for i := range c.Frontends {
@@ -46,6 +49,26 @@ func (r *report) checkStats(c *Config) {
 		if err := checkUnixPath(c.Stats.Socket); err != nil {
 			r.fault("stats.socket", "%s", err)
 		}
+	}
+}
+
+// checkKey judges what a table's entries are looked up by: a word or a template.
+func (r *report) checkKey(t StickTable) {
+	path := keyPath(keyPath("stick_table", t.Name), "key")
+	words := []string{"user", "domain", "src", "sni"}
+	if !sticktable.IsTemplate(t.Key) {
+		if !slices.Contains(words, t.Key) {
+			hint, _ := didYouMean(t.Key, words)
+			r.fault(path, "%q is not allowed: write one of \"user\", \"domain\", \"src\", \"sni\", or a template such as \"{user|strip '*'}\"%s", t.Key, hint)
+		}
+		return
+	}
+	if _, err := sticktable.ParseTemplate(t.Key); err != nil {
+		hint := ""
+		if unknown := (*sticktable.UnknownFilter)(nil); errors.As(err, &unknown) {
+			hint, _ = didYouMean(unknown.Name, sticktable.FilterNames)
+		}
+		r.fault(path, "%s%s", err, hint)
 	}
 }
 
@@ -178,6 +201,7 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 		at := keyPath(keyPath(path, "server"), s.Name)
 		r.checkServer(at, s, seen)
 		r.checkMinconn(b, at, s.Balancer)
+		r.checkTags(keyPath(at, "tags"), s.Balancer.Tags)
 	}
 }
 

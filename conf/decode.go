@@ -227,15 +227,19 @@ func (r *report) keyed(p place, v any, dst reflect.Value) {
 // bytes.
 const maxName = 64
 
-// checkName reports a name that the runtime socket could not address: its
-// commands are words, "backend/server", and its answers are CSV.
-func (r *report) checkName(p place, name string) {
+func legalName(name string) bool {
 	legal := name != "" && len(name) <= maxName
 	for _, c := range []byte(name) {
 		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
 		legal = legal && (letter || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' || c == ':')
 	}
-	if !legal {
+	return legal
+}
+
+// checkName reports a name that the runtime socket could not address: its
+// commands are words, "backend/server", and its answers are CSV.
+func (r *report) checkName(p place, name string) {
+	if !legalName(name) {
 		r.fault(p.path, "bad name: write 1 to %d letters, digits or - _ . :", maxName)
 	}
 	if p.rule == "backend.*.server.*" && (name == "FRONTEND" || name == "BACKEND") {

@@ -47,6 +47,7 @@ func (r *report) checkRoute(c *Config, f *Frontend, x *frontend.Route, path stri
 		r.warn(keyPath(path, "sni"), "without TLS no client names a server")
 	}
 	r.checkReference(c, x.Backend, keyPath(path, "backend"))
+	r.checkTag(c, x, keyPath(path, "tag"))
 	if f.Mode == "imap" && (x.SNI != "" || x.Bind != "" || len(x.Src) > 0) {
 		r.checkShared(c, f, x.Backend, keyPath(path, "backend"))
 	}

@@ -43,7 +43,6 @@ var rules = map[string]rule{
 	"peers.on_minority":  oneOf("freeze", "serve"),
 	"peers.move_timeout": lasting(time.Second, 5*time.Minute),
 
-	"stick_table.*.key":         oneOf("user", "domain", "src", "sni"),
 	"stick_table.*.ipv4_prefix": within(1, 32),
 	"stick_table.*.ipv6_prefix": within(1, 128),
 	"stick_table.*.size":        within(1, 100_000_000),

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -100,10 +101,7 @@ func (e *Engine) ShutdownServer(s *balancer.Server) int {
 // Kick ends all sessions of a user and tells how many. It waits for the loops.
 func (e *Engine) Kick(user string) int {
 	user = auth.NormalizeUser(user)
-	keys := []string{user}
-	if domain := sticktable.KeyOf("domain", user); domain != user {
-		keys = append(keys, domain) // where the table is keyed by domain
-	}
+	keys := e.keysOf(user)
 	return e.sum(func(w *worker) (n int) {
 		for _, key := range keys {
 			w.userSessions(key, func(c *conn) {
@@ -115,6 +113,28 @@ func (e *Engine) Kick(user string) int {
 		}
 		return n
 	})
+}
+
+// keysOf are the keys by which the sessions of a user, normalised, may be found:
+// his name, his domain, and what the templates of stick tables make of him. A
+// backend that left the configuration may still have sessions by the others.
+func (e *Engine) keysOf(user string) []string {
+	keys := []string{user}
+	add := func(key string) {
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	add(sticktable.KeyOf("domain", user))
+	for _, f := range e.Frontends() {
+		s := f.set.Load()
+		for _, be := range append([]*Backend{s.Backend}, slices.Collect(maps.Values(s.Backends))...) {
+			if t := be.Table(); t != nil && t.ByUser() {
+				add(t.KeyOf(user))
+			}
+		}
+	}
+	return keys
 }
 
 // closeElsewhere ends the sessions under a key on any other server than home.

@@ -101,6 +101,25 @@ func TestKickByDomain(t *testing.T) {
 	bob.want("n OK")
 }
 
+// Where a template keeps several names together, a kick is for one of them.
+func TestKickByTemplate(t *testing.T) {
+	d := newServer(t, "127.0.0.1:0")
+	r := newRig(t, plan{addrs: []string{d.addr()}, key: "{user|strip '*'}"})
+	alice, master := r.greeted(), r.greeted()
+	alice.login("alice")
+	master.login("alice*master")
+	if e, _ := r.table.Lookup(time.Now(), "alice"); e.Sessions != 2 {
+		t.Errorf("%d sessions under the key, want those of both names", e.Sessions)
+	}
+	if kicked := r.e.Kick("Alice*master"); kicked != 1 {
+		t.Errorf("kicked %d, want 1", kicked)
+	}
+	master.want("* BYE")
+	master.gone()
+	alice.send("n NOOP\r\n")
+	alice.want("n OK")
+}
+
 func TestShutdown(t *testing.T) {
 	r, clients, _ := crowd(t, 2, 2)
 	pre := r.greeted()

@@ -81,8 +81,9 @@ func (l *login) start() {
 		r.LocalAddr = c.cli.LocalAddr()
 	}
 	l.user = auth.NormalizeUser(r.User)
-	l.be, _ = p.routing().backend(&Question{User: l.user, SNI: p.sni, Bind: p.bind, Source: c.src.Addr()})
-	l.ask = balancer.Ask{Key: l.user, Source: c.src.Addr()}
+	set, route := p.routing(), 0
+	l.be, route = set.backend(&Question{User: l.user, SNI: p.sni, Bind: p.bind, Source: c.src.Addr()})
+	l.ask = balancer.Ask{Key: l.user, Source: c.src.Addr(), Tag: set.tag(route)}
 	if t := l.be.Table(); l.raw {
 		l.ask.Key = l.tcpKey()
 	} else if t != nil {

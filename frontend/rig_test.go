@@ -67,7 +67,8 @@ func descriptors() (n int) {
 
 // plan is what a rig is made of. Zero values are replaced by good ones.
 type plan struct {
-	addrs   []string // of servers s1, s2 …
+	tags    [][]string // of each server
+	addrs   []string   // of servers s1, s2 …
 	config  Config
 	tls     *tls.Config
 	limits  Limits
@@ -137,6 +138,9 @@ func newRig(t *testing.T, p plan) *rig {
 	setup := balancer.Setup{Config: balancer.Config{Balance: p.balance, Retries: p.retries}, Table: r.table}
 	for i := range p.addrs {
 		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: fmt.Sprint("s", i+1), Config: balancer.DefaultServerConfig()})
+		if p.tags != nil {
+			setup.Servers[i].Config.Tags = p.tags[i]
+		}
 	}
 	b := balancer.NewBackend(time.Now(), "mail", 3, setup)
 	targets := map[*balancer.Server]*upstream.Target{}

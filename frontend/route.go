@@ -18,6 +18,7 @@ type Route struct {
 	Src     []string `toml:"src"`     // networks of the client
 	Bind    string   `toml:"bind"`    // the address of Config.Bind it came to
 	Backend string   `toml:"backend"` // name of the backend; required
+	Tag     string   `toml:"tag"`     // only its servers with this tag; "" is all
 }
 
 // route is a Route ready to be looked at. Immutable.
@@ -25,6 +26,7 @@ type route struct {
 	user, domain, sni, bind string
 	src                     []netip.Prefix
 	be                      *Backend
+	tag                     string
 }
 
 // Question is what routes look at.
@@ -45,7 +47,7 @@ func newRoutes(s *Settings) (routes []route) {
 	for _, c := range list {
 		r := route{
 			user: strings.ToLower(c.User), domain: strings.ToLower(c.Domain), sni: strings.ToLower(c.SNI),
-			bind: c.Bind, be: s.Backends[c.Backend],
+			bind: c.Bind, be: s.Backends[c.Backend], tag: c.Tag,
 		}
 		for _, n := range c.Src {
 			if p, err := ParseNetwork(n); err == nil {
@@ -91,6 +93,14 @@ func (s *settings) backend(q *Question) (be *Backend, n int) {
 	return s.Backend, 0
 }
 
+// tag is the tag of the route with that number.
+func (s *settings) tag(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return s.routes[n-1].tag
+}
+
 // Route tells where a login goes: the backend and the number of the route, from
 // 1; 0 is the default.
 func (f *Frontend) Route(q Question) (be *Backend, n int) { return f.set.Load().backend(&q) }
@@ -113,6 +123,7 @@ func bySNI(be *Backend) bool {
 type Way struct {
 	Backend *Backend
 	Route   int    // number of the route, from 1; 0 is the default
+	Tag     string // only servers with this tag; "" is all
 	If      string // what else must hold, such as "sni = imap.example.org"; "" is nothing
 }
 
@@ -130,7 +141,7 @@ func (f *Frontend) Ways(user string) (ways []Way) {
 		if !known.holds(&Question{User: user}) {
 			continue
 		}
-		w := Way{Backend: r.be, Route: i + 1, If: r.unknown()}
+		w := Way{Backend: r.be, Route: i + 1, Tag: r.tag, If: r.unknown()}
 		ways = append(ways, w)
 		if w.If == "" {
 			return ways

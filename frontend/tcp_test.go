@@ -254,6 +254,36 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// A route's tag keeps its users on servers that have it, and moves those who
+// have no session; a route without one does not.
+func TestRouteByTag(t *testing.T) {
+	one, two := newServer(t, "127.0.0.1:0"), newServer(t, "127.0.0.1:0")
+	r := newRig(t, plan{addrs: []string{one.addr(), two.addr()}, balance: "first", tags: [][]string{{"hdd"}, {"ssd"}}})
+	s := r.set
+	s.Config.Route = []Route{{User: "a*", Backend: "mail", Tag: "ssd"}}
+	s.Backends = map[string]*Backend{"mail": r.be}
+	on := func(user, want string) *client {
+		c := r.greeted()
+		c.login(user)
+		if got, ok := r.session(func(s Session) bool { return s.User == user }); !ok || got.Server != want {
+			t.Errorf("%s is on %+v, want %s", user, got, want)
+		}
+		return c
+	}
+	early := on("alice", "s1")
+	r.fe.Update(s)
+	on("bob", "s1")
+	on("anna", "s2")
+	on("alice", "s1") // he has a session there
+	r.e.Kick("alice")
+	early.want("* BYE")
+	r.eventually("alice's sessions end", func() bool {
+		e, _ := r.table.Lookup(time.Now(), "alice")
+		return e.Sessions == 0
+	})
+	on("alice", "s2")
+}
+
 func TestRouteHolds(t *testing.T) {
 	r := newRig(t, plan{addrs: []string{"127.0.0.1:1"}})
 	q := Question{User: "alice@example.org", SNI: "Imap.Example.org.", Bind: ":143", Source: netip.MustParseAddr("::ffff:127.0.0.1")}
@@ -307,16 +337,16 @@ func TestWays(t *testing.T) {
 	r := newRig(t, plan{addrs: []string{"127.0.0.1:1"}})
 	other := r.backend("other", "127.0.0.1:1", nil)
 	s := r.set
-	s.Config.Route = []Route{{SNI: "A.test", User: "a*", Backend: "other"}, {Domain: "example.org", Backend: "other"}, {Src: []string{"10.0.0.0/8"}, Bind: ":143", Backend: "other"}}
+	s.Config.Route = []Route{{SNI: "A.test", User: "a*", Backend: "other"}, {Domain: "example.org", Backend: "other", Tag: "ssd"}, {Src: []string{"10.0.0.0/8"}, Bind: ":143", Backend: "other"}}
 	s.Backends = map[string]*Backend{"other": other}
 	r.fe.Update(s)
 	for user, want := range map[string]string{
-		"alice@example.org": "other 1 sni = a.test; other 2 ; ", "bob@example.org": "other 2 ; ",
+		"alice@example.org": "other 1 sni = a.test; other 2 ssd; ", "bob@example.org": "other 2 ssd; ",
 		"bob": "other 3 src in [10.0.0.0/8], bind = :143; mail 0 ; ",
 	} {
 		got := ""
 		for _, w := range r.fe.Ways(user) {
-			got += fmt.Sprint(w.Backend.Name, " ", w.Route, " ", w.If, "; ")
+			got += fmt.Sprint(w.Backend.Name, " ", w.Route, " ", w.If, w.Tag, "; ")
 		}
 		if got != want {
 			t.Errorf("%s: %q, want %q", user, got, want)

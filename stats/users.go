@@ -59,7 +59,14 @@ func (c *client) showUser(user string) {
 	now := c.srv.now()
 	proxies := c.node.Proxies()
 	for _, t := range c.node.Tables() {
-		if e, ok := t.Lookup(now, user); ok && t.ByUser() {
+		if !t.ByUser() {
+			continue
+		}
+		e, ok := t.Lookup(now, t.KeyOf(auth.NormalizeUser(user)))
+		if !ok {
+			e, ok = t.Lookup(now, user) // what was listed as a user may be asked for as one
+		}
+		if ok {
 			c.row = appendUser(c.row, &e, residences(proxies, t).backend(e.Server), now)
 			c.flushRow()
 		}

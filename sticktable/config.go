@@ -4,7 +4,7 @@ import "time"
 
 // Config is one [stick_table.NAME] section.
 type Config struct {
-	Key        string        `toml:"key"`         // what an entry is looked up by: "user", "domain", "src" or "sni"; default "user"
+	Key        string        `toml:"key"`         // what an entry is looked up by: "user", "domain", "src", "sni" or a Template such as "{user|strip '*'}"; default "user"
 	IPv4Prefix int           `toml:"ipv4_prefix"` // with key = "src": bits of an IPv4 address that tell sources apart, 1 to 32; default 32
 	IPv6Prefix int           `toml:"ipv6_prefix"` // the same of an IPv6 address, 1 to 128; default 64
 	Store      []string      `toml:"store"`       // counters of its entries, such as "conn_rate(10s)", see ParseStore; default none

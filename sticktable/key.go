@@ -18,12 +18,18 @@ func KeyOf(kind, user string) string {
 }
 
 // KeyOf is the key of a user in this table.
-func (t *Table) KeyOf(user string) string { return KeyOf(t.key, user) }
+func (t *Table) KeyOf(user string) string {
+	if t.template != nil {
+		return t.template.Key(user)
+	}
+	return KeyOf(t.key, user)
+}
 
 // BySource reports whether entries are looked up by the client's address.
 func (t *Table) BySource() bool { return t.key == "src" }
 
-// ByUser reports whether entries are users, or their domains.
+// ByUser reports whether entries are users, their domains, or what a template
+// makes of them.
 func (t *Table) ByUser() bool { return !t.BySource() && !t.BySNI() }
 
 // BySNI reports whether entries are looked up by the name the client asked for

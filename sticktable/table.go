@@ -45,13 +45,14 @@ var (
 // it, and calls nothing of others meanwhile.
 type Table struct {
 	// Immutable after New.
-	name    string
-	key     string
-	self    string
-	prefix4 int // bits of an address that tell sources apart
-	prefix6 int
-	layout  *layout // of the counters; nil if it stores none
-	seed    maphash.Seed
+	name     string
+	key      string
+	template *Template // of the key, nil for a word
+	self     string
+	prefix4  int // bits of an address that tell sources apart
+	prefix6  int
+	layout   *layout // of the counters; nil if it stores none
+	seed     maphash.Seed
 
 	// Replaced by Load, which runs alone.
 	servers *names
@@ -86,6 +87,9 @@ func New(name string, cfg Config, self string) *Table {
 	t := &Table{name: name, key: cfg.Key, self: self, seed: maphash.MakeSeed()}
 	t.prefix4 = prefixBits(cfg.IPv4Prefix, 32, defaultIPv4Prefix)
 	t.prefix6 = prefixBits(cfg.IPv6Prefix, 128, defaultIPv6Prefix)
+	if IsTemplate(cfg.Key) {
+		t.template, _ = ParseTemplate(cfg.Key) // who made cfg has checked it
+	}
 	if store, err := ParseStore(cfg.Store); err == nil { // who made cfg has checked it
 		t.layout = newLayout(store)
 	}

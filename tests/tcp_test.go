@@ -130,3 +130,50 @@ func (l *lb) boundTo(frontend string) (addr string) {
 	})
 	return addr
 }
+
+// A group of users is kept on a group of servers, and those of before come over
+// when they have no session.
+func TestRouteByTag(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	servers := serversOf(pair[:2]...)
+	servers[0].extra, servers[1].extra = `tags = ["hdd"]`, `tags = ["hdd", "ssd"]`
+	l := runLB(t, options{servers: servers, frontend: "route = [{ user = \"*@example.org\", backend = \"mail\", tag = \"ssd\" }]\n"})
+	for range 5 {
+		user := newUser() + "@example.org"
+		l.tell("set table users key " + user + " server s1")
+		why := "because:  he lived on s1, which has not the tag ssd"
+		if said := l.ask("explain user " + user); !strings.Contains(said, "goes to:  s2") || !strings.Contains(said, why) || !strings.Contains(said, "to servers with the tag ssd") {
+			t.Errorf("explain = %q, want %q", said, why)
+		}
+		loggedIn(t, l.plain, user).logout()
+		l.wantHome(user, "s2")
+		if pair[1].logins(user) != 1 {
+			t.Errorf("%s is not on the server with the tag", user)
+		}
+	}
+	other := newUser()
+	l.tell("set table users key " + other + " server s1")
+	loggedIn(t, l.plain, other).logout()
+	l.wantHome(other, "s1")
+}
+
+// Names that a template makes one live on one server.
+func TestKeyByTemplate(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	l := runLB(t, options{servers: serversOf(pair[:]...), more: "[stick_table.users]\nkey = \"{user|before '@'}\"\n"})
+	user := newUser()
+	for _, name := range []string{user + "@example.org", user, user + "@example.com"} {
+		loggedIn(t, l.plain, name).logout()
+		l.sessionEnd("user=" + name)
+		for _, line := range []string{"show users " + name, "show users " + user} {
+			if said := l.ask(line); !strings.Contains(said, "\n"+user+" mail s") {
+				t.Errorf("%s = %q, want the entry of %s", line, said, user)
+			}
+		}
+	}
+	if said := l.ask("show table users"); !strings.Contains(said, "used:1") {
+		t.Errorf("show table = %q, want one entry", said)
+	}
+}

@@ -21,14 +21,16 @@ const maxRanked = 8
 // Explain tells where a user would go, without a login. It changes nothing.
 func (n *node) Explain(user, backend string) (list []stats.Explanation, err error) {
 	for _, b := range n.parts.Load().backends {
-		way := n.wayTo(b, auth.NormalizeUser(user))
-		if backend == "" && way == "" || backend != "" && b.Name != backend {
+		if backend != "" && b.Name != backend {
 			continue
 		}
-		if way == "" {
-			way = "no frontend leads there"
+		ways := n.waysTo(b, auth.NormalizeUser(user))
+		if backend != "" && len(ways) == 0 {
+			ways = []taggedWay{{words: "no frontend leads there"}}
 		}
-		list = append(list, n.explain(b, auth.NormalizeUser(user), way))
+		for _, w := range ways {
+			list = append(list, n.explain(b, auth.NormalizeUser(user), w))
+		}
 	}
 	if len(list) == 0 {
 		return nil, errors.New("no frontend leads to a backend")
@@ -36,21 +38,32 @@ func (n *node) Explain(user, backend string) (list []stats.Explanation, err erro
 	return list, nil
 }
 
-// wayTo names the frontends whose logins of a user go to a backend, and the
-// routes by which they do, "" for none.
-func (n *node) wayTo(b *backend, user string) string {
-	var names []string
+// taggedWay is how logins come to a backend that want servers with one tag.
+type taggedWay struct{ tag, words string }
+
+// waysTo names the frontends whose logins of a user go to a backend, and the
+// routes by which they do: an element for each tag.
+func (n *node) waysTo(b *backend, user string) (list []taggedWay) {
 	for _, f := range n.engine.Frontends() {
 		for _, w := range f.Ways(user) {
-			if w.Backend == b.Backend {
-				names = append(names, wayWords(f.Name, w))
+			if w.Backend != b.Backend {
+				continue
 			}
+			words := wayWords(f.Name, w)
+			i := slices.IndexFunc(list, func(t taggedWay) bool { return t.tag == w.Tag })
+			if i < 0 {
+				list = append(list, taggedWay{w.Tag, "logins of frontend " + words})
+				continue
+			}
+			list[i].words += ", " + words
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	for i := range list {
+		if list[i].tag != "" {
+			list[i].words += ", to servers with the tag " + list[i].tag
+		}
 	}
-	return "logins of frontend " + strings.Join(names, ", ")
+	return list
 }
 
 func wayWords(name string, w frontend.Way) string {
@@ -63,15 +76,15 @@ func wayWords(name string, w frontend.Way) string {
 	return name
 }
 
-func (n *node) explain(b *backend, user, way string) stats.Explanation {
+func (n *node) explain(b *backend, user string, way taggedWay) stats.Explanation {
 	now := time.Now()
 	cfg := b.Config()
-	e := stats.Explanation{Backend: b.Name, Table: cfg.StickTable, Algo: cfg.Balance, Key: user, Way: way}
+	e := stats.Explanation{Backend: b.Name, Table: cfg.StickTable, Algo: cfg.Balance, Key: user, Way: way.words}
 	if t := b.Table(); t != nil {
 		e.Key = t.KeyOf(user)
 	}
-	is := b.Backend.Explain(now, balancer.Ask{Key: e.Key})
-	e.Verdict, e.Why = verdict(b, &is)
+	is := b.Backend.Explain(now, balancer.Ask{Key: e.Key, Tag: way.tag})
+	e.Verdict, e.Why = verdict(b, &is, way.tag)
 	if is.Found {
 		e.Entry = entryWords(now, &is)
 	} else {
@@ -108,7 +121,7 @@ func (n *node) explain(b *backend, user, way string) stats.Explanation {
 }
 
 // verdict is where the user goes and the rule that says so.
-func verdict(b *backend, is *balancer.Explained) (goes, why string) {
+func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) {
 	home := b.Server(is.Entry.Server)
 	switch {
 	case is.Server != nil:
@@ -136,6 +149,8 @@ func verdict(b *backend, is *balancer.Explained) (goes, why string) {
 		why = "the table says that he lives on " + home.Name + ", which is full"
 	case home == nil:
 		why = "he lived on " + is.Entry.Server + ", which is not in the configuration any more"
+	case !home.Fits(tag):
+		why = fmt.Sprintf("he lived on %s, which has not the tag %s, and has no session there", home.Name, tag)
 	default:
 		state := home.State()
 		why = fmt.Sprintf("he lived on %s, which is %s and does not take him now", home.Name, state.Text())
@@ -159,6 +174,9 @@ func ago(now, t time.Time) string { return max(now.Sub(t), 0).Round(time.Second)
 func (n *node) serverWords(b *backend, s *balancer.Server) string {
 	state := s.State()
 	text := fmt.Sprintf("%s %s, weight %d, %d sessions at this peer", s.Name, state.Text(), s.Weight(), s.Scur.Load())
+	if tags := s.Tags(); len(tags) > 0 {
+		text += ", tags " + strings.Join(tags, ",")
+	}
 	if state.Health.Check != "" {
 		text += ", last check " + state.Health.Check
 		if state.Health.Desc != "" {

@@ -289,7 +289,7 @@ func (f *flush) target(now time.Time, key string) *balancer.Server {
 	if pin != nil && !pin.Away() && effective(pin) == balancer.Ready {
 		return pin
 	}
-	return b.Choose(now, balancer.Ask{Key: key}, f.server)
+	return b.Choose(now, balancer.Ask{Key: key, Tag: f.n.tagOf(b, key)}, f.server)
 }
 
 // done takes the result of a move. It is called by the cluster and does not
