@@ -29,6 +29,7 @@ var (
 type ServerSpec struct {
 	Name   string
 	Config ServerConfig
+	Keep   bool // a server that is there already stays as it is, with all that was set at run time
 }
 
 // Setup is what a backend is made of.
@@ -119,12 +120,15 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 		byName: map[string]*Server{}}
 	for _, spec := range setup.Servers {
 		s := old.byName[spec.Name]
+		keep := spec.Keep && s != nil
 		if s == nil {
 			s = newServer(now, b, spec.Name, b.nextID)
 			b.nextID++
 		}
 		before := s.State()
-		s.configure(now, spec.Config)
+		if !keep {
+			s.configure(now, spec.Config)
+		}
 		if after := s.State(); before.Effective() != after.Effective() || before.Admin != after.Admin {
 			changes = append(changes, Change{Time: now, Server: s, Kind: SetAdmin, Old: before})
 		}

@@ -182,3 +182,28 @@ func TestAverage(t *testing.T) {
 		t.Errorf("mean %d, max %d, want it down to 0 and 100", a.Value(), a.Max())
 	}
 }
+
+// A server that is kept stays as it is, with what was set at run time; one that
+// is new takes what the file says.
+func TestUpdateKeeps(t *testing.T) {
+	t.Parallel()
+	spec := func(name string, weight int) ServerSpec {
+		cfg := DefaultServerConfig()
+		cfg.Weight = weight
+		return ServerSpec{Name: name, Config: cfg, Keep: true}
+	}
+	b := NewBackend(start, "mail", 2, Setup{Config: DefaultConfig(), Servers: []ServerSpec{spec("a", 10), spec("b", 10)}})
+	a := b.Server("a")
+	a.SetWeight(start, 7)
+	a.SetMaxconn(3)
+	removed := b.Update(start, Setup{Config: DefaultConfig(), Servers: []ServerSpec{spec("a", 10), spec("c", 20)}})
+	if len(removed) != 1 || removed[0].Name != "b" {
+		t.Errorf("removed %v, want b", removed)
+	}
+	if b.Server("a") != a || a.Weight() != 7 || a.Maxconn() != 3 {
+		t.Errorf("a has weight %d and maxconn %d, want 7 and 3", a.Weight(), a.Maxconn())
+	}
+	if w := b.Server("c").Weight(); w != 20 {
+		t.Errorf("c has weight %d, want 20", w)
+	}
+}

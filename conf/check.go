@@ -26,6 +26,7 @@ func (r *report) check(c *Config, h host) {
 	r.checkStats(c)
 	r.checkPeers(c)
 	r.checkBinds(c)
+	r.checkNameservers(c.Global.Nameservers)
 	for _, t := range c.StickTables {
 		r.checkKey(t)
 		r.checkStore(t)
@@ -196,6 +197,7 @@ func (r *report) checkBackend(c *Config, b *Backend) {
 		r.fault(keyPath(path, "server"), "no server: write at least one [%s.server.NAME] with an addr", path)
 	}
 	r.checkCheck(keyPath(path, "check"), b)
+	r.checkAllNames(keyPath(path, "server"), b.Servers)
 	seen := map[string]string{}
 	for _, s := range b.Servers {
 		at := keyPath(keyPath(path, "server"), s.Name)
@@ -249,6 +251,7 @@ func (r *report) checkServer(path string, s Server, seen map[string]string) {
 	} else {
 		seen[canonical] = s.Name
 	}
+	r.checkResolve(keyPath(path, "resolve"), s)
 	r.checkSource(keyPath(path, "source"), u)
 	r.checkServerTLS(path, u)
 	r.checkAgent(keyPath(path, "agent"), s)

@@ -15,6 +15,7 @@ import (
 	"imaplb/health"
 	"imaplb/hook"
 	"imaplb/peers"
+	"imaplb/resolver"
 	"imaplb/stats"
 	"imaplb/sticktable"
 	"imaplb/upstream"
@@ -48,6 +49,7 @@ type Global struct {
 	ShutdownSpread   time.Duration `toml:"shutdown_spread"`   // the BYEs at the end of that wait are spread over this, 0s to 10m; default 5s
 	LogFormat        string        `toml:"log_format"`        // "text" or "json"; default "text"
 	LogLevel         string        `toml:"log_level"`         // "debug", "info", "warn" or "error"; default "info"
+	Nameservers      []string      `toml:"nameservers"`       // "ip" or "ip:port", asked in this order for the names of servers; none are the system's
 	LogSessions      string        `toml:"log_sessions"`      // lines per session: "end" or "both" (begin and end); default "end"
 }
 
@@ -112,6 +114,17 @@ func (c *Config) Backend(name string) *Backend {
 	return nil
 }
 
+// mostServers counts the servers, each address that a name may have as one.
+func (b *Backend) mostServers() (n int) {
+	for _, s := range b.Servers {
+		if s.Upstream.Resolve == "all" {
+			n += resolver.MaxAddrs - 1
+		}
+		n++
+	}
+	return n
+}
+
 const (
 	perSession = 2   // descriptors: the client's and the server's
 	headroom   = 100 // descriptors for the program itself: loops, logs, state, runtime socket
@@ -128,7 +141,7 @@ func (c *Config) HardMaxconn(descriptors int) int {
 		taken += len(f.Bind)
 	}
 	for _, b := range c.Backends {
-		taken += perServer * len(b.Servers)
+		taken += perServer * b.mostServers()
 	}
 	return (descriptors - taken) / perSession
 }

@@ -96,6 +96,7 @@ var rules = map[string]rule{
 	"backend.*.server.*.slowstart":      lasting(0, time.Hour),
 	"backend.*.server.*.on_marked_down": oneOf("shutdown-sessions", "none"),
 	"backend.*.server.*.state":          oneOf("ready", "drain", "maint"),
+	"backend.*.server.*.resolve":        oneOf("one", "all"),
 	"backend.*.server.*.tls":            oneOf("none", "starttls", "implicit"),
 	"backend.*.server.*.send_proxy":     oneOf("", "v1", "v2"),
 }

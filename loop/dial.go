@@ -76,6 +76,9 @@ func Resolve(ctx context.Context, text string) (Addr, error) {
 // if it failed. An error returned at once means that nothing was begun.
 // source is the local address, zero for the kernel's choice.
 func (l *Loop) Dial(to Addr, source netip.Addr, sc *SocketConfig, h Handler) (*Conn, error) {
+	if to.family == unix.AF_UNSPEC { // the zero Addr
+		return nil, fmt.Errorf("loop: dial: no address: %w", unix.EHOSTUNREACH)
+	}
 	fd, err := unix.Socket(to.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("loop: dial %s: %w", to, err)

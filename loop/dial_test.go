@@ -228,3 +228,11 @@ func TestResolve(t *testing.T) {
 		}
 	}
 }
+
+// The zero Addr is nowhere.
+func TestDialNowhere(t *testing.T) {
+	t.Parallel()
+	if _, err := (&Loop{}).Dial(Addr{}, netip.Addr{}, nil, nil); !IsRefused(err) {
+		t.Errorf("dial of no address: %v", err)
+	}
+}

@@ -12,7 +12,7 @@ import (
 // that none slips in undrawn.
 var layers = [][]string{
 	{"wire"},
-	{"imap", "sticktable", "auth", "loop", "peers", "proxyproto"},
+	{"imap", "sticktable", "auth", "loop", "peers", "proxyproto", "resolver"},
 	{"health", "hook", "balancer", "cluster", "session", "upstream", "relay"},
 	{"frontend"},
 	{"stats"},
@@ -30,8 +30,9 @@ var owners = map[string][]string{
 	"github.com/cespare/xxhash/v2":      {"balancer", "cluster", "sticktable"},
 	"github.com/emersion/go-imap/v2":    {"cmd/imaplb"}, // the servers of the demo
 	"github.com/emersion/go-sasl":       {"cmd/imaplb"},
+	"golang.org/x/net":                  {"resolver"},
 	"golang.org/x/sys":                  {"loop", "conf", "cmd/imaplb"},
-	"github.com/pires/go-proxyproto":    {"proxyproto"},
+	"github.com/pires/go-proxyproto":    {"proxyproto", "resolver"},
 	"github.com/rogpeppe/go-internal":   {},
 }
 

@@ -21,7 +21,8 @@ func DefaultConfig() Config {
 // ServerConfig is the part of a [backend.NAME.server.NAME] section about
 // reaching the server.
 type ServerConfig struct {
-	Addr       string `toml:"addr"`        // "host:port" or "unix:/path"; required. A name is resolved when the file is loaded
+	Addr       string `toml:"addr"`        // "host:port" or "unix:/path"; required. A name is looked up again and again
+	Resolve    string `toml:"resolve"`     // what a name in Addr stands for: "one" server at its lowest address, or a server at each, "all"; default "one"
 	TLS        string `toml:"tls"`         // "none", "starttls" or "implicit"; default "none"
 	TLSVerify  bool   `toml:"tls_verify"`  // check the server's certificate; default true
 	CAFile     string `toml:"ca_file"`     // PEM file of authorities; "" is the system's
@@ -33,5 +34,5 @@ type ServerConfig struct {
 
 // DefaultServerConfig is what a server has where the file is silent.
 func DefaultServerConfig() ServerConfig {
-	return ServerConfig{TLS: "none", TLSVerify: true, Trusted: true}
+	return ServerConfig{Resolve: "one", TLS: "none", TLSVerify: true, Trusted: true}
 }

@@ -27,11 +27,16 @@ type Target struct {
 	loginTimeout   time.Duration
 }
 
-// NewTarget resolves the server's name and loads its authorities. It blocks.
+// NewTarget makes a target of a server's address, and loads its authorities. A
+// server without one has a name that stands for nothing yet: it cannot be
+// dialled. A name is looked up. It blocks.
 func NewTarget(ctx context.Context, cfg *Config, sc *ServerConfig, socket *loop.SocketConfig) (*Target, error) {
-	addr, err := loop.Resolve(ctx, sc.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("upstream: addr: %w", err)
+	var addr loop.Addr
+	var err error
+	if sc.Addr != "" {
+		if addr, err = loop.Resolve(ctx, sc.Addr); err != nil {
+			return nil, fmt.Errorf("upstream: addr: %w", err)
+		}
 	}
 	t := &Target{
 		Addr: addr, socket: socket, tlsMode: sc.TLS, trusted: sc.Trusted, sendProxy: sc.SendProxy,
@@ -48,6 +53,13 @@ func NewTarget(ctx context.Context, cfg *Config, sc *ServerConfig, socket *loop.
 		}
 	}
 	return t, nil
+}
+
+// At is the target at another address.
+func (t *Target) At(addr loop.Addr) *Target {
+	at := *t
+	at.Addr = addr
+	return &at
 }
 
 // clientTLS is the TLS of our side towards a server.

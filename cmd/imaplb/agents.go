@@ -10,15 +10,20 @@ import (
 	"imaplb/health"
 )
 
-// updateAgents starts, changes and stops the talks with the servers' agents.
-func (n *node) updateAgents(p *parts) {
+// updateAgents starts, changes and stops the talks with the servers' agents;
+// only is as with updateCheckers.
+func (n *node) updateAgents(p *parts, only map[*balancer.Server]bool) {
 	wanted := map[checkKey]bool{}
 	for _, b := range p.backends {
 		servers := b.Servers()
 		for i, s := range servers {
 			cfg := agentOf(b.conf, s.Name)
-			if addr := agentAddr(cfg, b.Target(s).Addr.String()); addr != "" {
-				wanted[checkKey{b.Name, s.Name}] = true
+			key, addr := checkKey{b.Name, s.Name}, agentAddr(cfg, b.Target(s).Addr.String())
+			if addr == "" {
+				continue
+			}
+			wanted[key] = true
+			if _, talks := n.agents.Load(key); only == nil || only[s] || !talks {
 				n.updateAgent(b, s, addr, cfg, health.Spread(cfg.Inter, i, len(servers)))
 			}
 		}
@@ -54,10 +59,8 @@ func (n *node) silence(key checkKey) {
 
 // agentOf is the agent of a server as the file says.
 func agentOf(b *conf.Backend, name string) health.AgentConfig {
-	for _, s := range b.Servers {
-		if s.Name == name {
-			return s.Agent
-		}
+	if s := serverOf(b, name); s != nil {
+		return s.Agent
 	}
 	return health.AgentConfig{}
 }

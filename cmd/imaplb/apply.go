@@ -14,6 +14,7 @@ import (
 	"imaplb/conf"
 	"imaplb/frontend"
 	"imaplb/relay"
+	"imaplb/resolver"
 	"imaplb/sticktable"
 	"imaplb/upstream"
 )
@@ -21,7 +22,7 @@ import (
 // firstID is the first id of a proxy; HAProxy's own are from 2 on as well.
 const firstID = 2
 
-// resolveTimeout bounds looking up the names of all servers.
+// resolveTimeout bounds looking up the names of all servers at start and reload.
 const resolveTimeout = 10 * time.Second
 
 // plan is everything about a configuration that can fail, done before anything
@@ -31,6 +32,9 @@ type plan struct {
 	targets map[string]map[string]*upstream.Target // by backend and server
 	secrets map[string][]byte                      // by backend: the password of the checks
 	bound   map[string]map[string]*frontend.Listener
+
+	backends []conf.Backend // with the addresses of names
+	keep     bool           // servers that are there already stay as they are, but for the address
 }
 
 // apply makes a configuration hold: all of it or nothing. It returns what
@@ -52,16 +56,12 @@ func (n *node) applyParts(cfg *conf.Config, p *plan) (next, old *parts) {
 	next = &parts{conf: cfg, tables: n.updateTables(old, cfg)}
 	n.level.Set(parseLevel(cfg.Global.LogLevel))
 	n.engine.SetLimits(n.limits(cfg))
-	for i := range cfg.Backends {
-		next.backends = append(next.backends, n.updateBackend(now, old, next, &cfg.Backends[i], p))
+	for i := range p.backends {
+		next.backends = append(next.backends, n.updateBackend(now, old, next, &p.backends[i], p))
 	}
 	n.parts.Store(next)
-	for _, b := range next.backends {
-		n.applyOrders(b)
-		n.engine.CloseStrays(b.Backend.Backend)
-	}
-	n.updateCheckers(next)
-	n.updateAgents(next)
+	n.settle(now, next, next.backends, nil)
+	n.names.keep(hostNames(cfg))
 	return next, old
 }
 
@@ -71,10 +71,39 @@ func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err erro
 		tls: map[string]*tls.Config{}, targets: map[string]map[string]*upstream.Target{},
 		bound: map[string]map[string]*frontend.Listener{}, secrets: map[string][]byte{},
 	}
-	var faults []error
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
+	ask, err := resolver.New(cfg.Global.Nameservers)
+	if err != nil {
+		return nil, err
+	}
+	n.names.add(time.Now(), hostNames(cfg))
+	n.lookUp(ctx, ask, hostNames(cfg))
+	faults := n.prepareBackends(ctx, cfg, p)
+	for _, f := range cfg.Frontends {
+		if f.TLS == "none" {
+			continue
+		}
+		c, err := frontend.LoadTLS(f.Certs, protocols(f)...)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: frontend.%s: %w", n.path, f.Name, err))
+		}
+		p.tls[f.Name] = c
+	}
+	faults = append(faults, n.bind(ctx, cfg, p)...)
+	if len(faults) > 0 {
+		p.release()
+		n.names.keep(hostNames(n.parts.Load().conf))
+		return nil, errors.Join(faults...)
+	}
+	return p, nil
+}
+
+// prepareBackends makes the ways to all servers.
+func (n *node) prepareBackends(ctx context.Context, cfg *conf.Config, p *plan) (faults []error) {
 	for _, b := range cfg.Backends {
+		b = n.names.expand(b)
+		p.backends = append(p.backends, b)
 		p.targets[b.Name] = map[string]*upstream.Target{}
 		for _, s := range b.Servers {
 			t, err := upstream.NewTarget(ctx, &b.Upstream, &s.Upstream, n.socket)
@@ -91,22 +120,7 @@ func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err erro
 			p.secrets[b.Name] = secret
 		}
 	}
-	for _, f := range cfg.Frontends {
-		if f.TLS == "none" {
-			continue
-		}
-		c, err := frontend.LoadTLS(f.Certs, protocols(f)...)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: frontend.%s: %w", n.path, f.Name, err))
-		}
-		p.tls[f.Name] = c
-	}
-	faults = append(faults, n.bind(ctx, cfg, p)...)
-	if len(faults) > 0 {
-		p.release()
-		return nil, errors.Join(faults...)
-	}
-	return p, nil
+	return faults
 }
 
 // protocols are what is agreed on by ALPN; in mode tcp nothing is known of them.
@@ -203,7 +217,7 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 		setup.Pinned = func(key string) string { return n.cluster.Pinned(name, key) }
 	}
 	for _, s := range cfg.Servers {
-		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Config: s.Balancer})
+		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Config: s.Balancer, Keep: p.keep})
 	}
 	targets := func(b *balancer.Backend) map[*balancer.Server]*upstream.Target {
 		m := map[*balancer.Server]*upstream.Target{}
@@ -236,7 +250,7 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 // the old and the new one.
 func (b *backend) moved(targets map[string]*upstream.Target) (moved []*balancer.Server) {
 	for _, s := range b.Servers() {
-		if t := b.Target(s); t != nil && t.Addr.String() != targets[s.Name].Addr.String() {
+		if t := b.Target(s); t != nil && t.Addr.String() != "" && t.Addr.String() != targets[s.Name].Addr.String() {
 			moved = append(moved, s)
 		}
 	}

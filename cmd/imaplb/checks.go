@@ -19,8 +19,9 @@ import (
 type checkKey struct{ backend, server string }
 
 // updateCheckers starts, changes and stops the checks so that each server has
-// its own.
-func (n *node) updateCheckers(p *parts) {
+// its own; of checks that go on, only those of the servers in only change, if it
+// is not nil.
+func (n *node) updateCheckers(p *parts, only map[*balancer.Server]bool) {
 	wanted := map[checkKey]bool{}
 	for _, b := range p.backends {
 		servers := b.Servers()
@@ -31,6 +32,9 @@ func (n *node) updateCheckers(p *parts) {
 				continue
 			}
 			wanted[key] = true
+			if only != nil && !only[s] && n.checker(key) != nil {
+				continue
+			}
 			n.updateChecker(key, b, s, i, len(servers))
 		}
 	}
@@ -53,11 +57,11 @@ func (n *node) checked(s *balancer.Server, r health.Result) {
 // the server's agent.
 func (n *node) vote(now time.Time, s *balancer.Server) {
 	state := s.State()
-	if n.mesh == nil || state.Effective() == balancer.Maint {
+	if n.mesh == nil || rests(s) {
 		return
 	}
 	n.cluster.Vote(now, s.Backend.Name, s.Name, state.LocalUp())
-	if effective(s) == balancer.Maint { // put there meanwhile
+	if rests(s) { // put there meanwhile
 		n.cluster.Abstain(now, s.Backend.Name, s.Name)
 	}
 }
@@ -95,12 +99,12 @@ func (n *node) updateChecker(key checkKey, b *backend, s *balancer.Server, i, of
 	if c := n.checker(key); c != nil {
 		c.Update(b.conf.Check, probe)
 		observe(s, b.conf.Check, c)
-		c.Pause(effective(s) == balancer.Maint)
+		c.Pause(rests(s))
 		return
 	}
 	s.SetHealth(time.Now(), healthOf(health.Result{Check: "INI", Status: health.NewStatus(b.conf.Check.Rise, b.conf.Check.Fall)}))
 	c := health.New(b.conf.Check, probe, func(r health.Result) { n.checked(s, r) })
-	c.Pause(effective(s) == balancer.Maint)
+	c.Pause(rests(s))
 	c.Start(health.Spread(b.conf.Check.Inter, i, of))
 	n.checkers.Store(key, c)
 	observe(s, b.conf.Check, c)
@@ -144,6 +148,13 @@ func effective(s *balancer.Server) balancer.Admin {
 	return state.Effective()
 }
 
+// rests reports whether nobody looks at a server: it is in maintenance, or its
+// name has no address.
+func rests(s *balancer.Server) bool {
+	state := s.State()
+	return state.Effective() == balancer.Maint || state.Unresolved
+}
+
 func healthOf(r health.Result) balancer.Health {
 	return balancer.Health{
 		Up: r.Status.Up(), Text: r.Status.String(), Check: r.Check, Desc: r.Desc, Duration: r.Duration,
@@ -175,8 +186,8 @@ func (n *node) serverChanged(c balancer.Change) {
 	case balancer.SetAdmin:
 		now, was := state.Effective(), c.Old.Effective()
 		n.log.Info("server admin state changed", append(attrs, "admin", now.String(), "was", was.String())...)
-		n.pauseCheck(s, now == balancer.Maint)
-		n.revote(s, now == balancer.Maint)
+		n.pauseCheck(s, rests(s))
+		n.revote(s, rests(s))
 		n.draining.changed(s, now)
 	case balancer.SetWeight:
 		n.log.Info("server weight changed", attrs...)

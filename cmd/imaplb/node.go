@@ -42,6 +42,7 @@ type node struct {
 	draining *draining
 	kicks    chan cluster.Kick
 	mesh     *mesh // nil without peers
+	names    *names
 
 	stopping atomic.Bool
 	serving  atomic.Bool // the listeners are open
@@ -104,7 +105,7 @@ func newNode(path string, cfg *conf.Config, out io.Writer) (*node, error) {
 	n := &node{
 		path: path, start: time.Now(), host: host, self: cmp.Or(cfg.Peers.Name, host), stateDir: cfg.Global.StateDir,
 		level: new(slog.LevelVar), logs: newLogWriter(out), socket: socketConfig(),
-		nextID: firstID,
+		nextID: firstID, names: newNames(),
 	}
 	n.level.Set(parseLevel(cfg.Global.LogLevel))
 	n.log = newLogger(n.logs, cfg.Global.LogFormat, n.level)
@@ -150,6 +151,7 @@ func (n *node) run(ctx context.Context, cfg *conf.Config) error {
 	defer n.keep(n.keepCluster)()
 	defer n.hooks.stop()
 	defer n.keep(n.keepKicks)()
+	defer n.keep(n.keepNames)()
 	defer n.keep(n.keepDrained)()
 	stopStats, err := n.startStats(ctx, cfg)
 	if err != nil {
