@@ -177,3 +177,33 @@ func TestKeyByTemplate(t *testing.T) {
 		t.Errorf("show table = %q, want one entry", said)
 	}
 }
+
+// A flush moves users to servers with the tag of their route.
+func TestFlushByTag(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	servers := serversOf(pair[:]...)
+	servers[0].extra = `tags = ["ssd"]`
+	servers = append(servers, server{name: "s3", addr: pair[1].tls, extra: "tls = \"implicit\"\ntls_verify = false\ntags = [\"ssd\"]"})
+	l := runLB(t, options{servers: servers, frontend: "route = [{ user = \"*\", backend = \"mail\", tag = \"ssd\" }]\n"})
+	var users []string
+	var sessions []*client
+	for range 6 {
+		user := newUser()
+		l.tell("set table users key " + user + " server s1")
+		users, sessions = append(users, user), append(sessions, loggedIn(t, l.plain, user))
+	}
+	l.tell("set server mail/s1 state drain")
+	if said := l.ask("flush server mail/s1"); !strings.Contains(said, "are being moved away") {
+		t.Fatalf("flush server = %q", said)
+	}
+	for _, c := range sessions {
+		c.bye(patience, "[UNAVAILABLE]")
+	}
+	within(t, patience, "the flush has ended", func() bool { return strings.Contains(l.ask("show flushes"), "mail s1 ended") })
+	for _, user := range users {
+		l.wantHome(user, "s3")
+		loggedIn(t, l.plain, user).logout()
+		l.wantHome(user, "s3")
+	}
+}

@@ -104,6 +104,9 @@ func (n *node) explain(b *backend, user string, way taggedWay) stats.Explanation
 	case "hash":
 		servers = b.HashOrder(e.Key)
 		e.Algo = "hash: for this user the servers stand in this order, and the first that takes new users gets him"
+		if way.tag != "" {
+			e.Algo = "hash: for this user the servers stand in this order, and the first with the tag " + way.tag + " that takes new users gets him"
+		}
 	default:
 		e.Algo = cfg.Balance + ": its choice depends on the moment"
 	}
