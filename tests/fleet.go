@@ -88,15 +88,15 @@ func (l *lb) writeKeys(keys ...string) {
 	}
 }
 
-// met waits until these peers have a link with each other, and takes what they
-// use then for what they use before the first client.
+// met waits until these peers are members of one group, each with a link to each
+// other, and takes what they use then for what they use before the first client.
 func (f *fleet) met(lbs ...*lb) {
 	f.t.Helper()
 	for _, l := range lbs {
 		said := ""
 		if !waitFor(30*time.Second, func() bool {
 			said = l.ask("show peers")
-			return strings.Count(said, " link=up ") == len(lbs)-1
+			return strings.Count(said, " state=alive link=up ") == len(lbs)-1
 		}) {
 			f.t.Fatalf("the peers have not met: %s", said)
 		}
