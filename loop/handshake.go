@@ -12,10 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxHello bounds what is kept of a client that has not finished its
-// ClientHello, and of one that sends ahead during the handshake.
-const maxHello = 16 << 10
-
 // ErrHandshakeAborted is why a handshake ended whose connection was closed, or
 // that made room for another.
 var ErrHandshakeAborted = errors.New("loop: TLS handshake aborted")
@@ -72,14 +68,14 @@ func (hs *handshake) feed(c *Conn, p []byte) {
 	hs.mu.Lock()
 	hs.in = append(hs.in, p...)
 	in := hs.in
-	hold := hs.ready && len(in) > maxHello
+	hold := hs.ready && len(in) > MaxHello
 	hs.held = hs.held || hold
 	hs.wake.Signal()
 	hs.mu.Unlock()
 	switch {
-	case !hs.ready && helloComplete(in):
+	case !hs.ready && HelloComplete(in):
 		hs.submit()
-	case !hs.ready && len(in) > maxHello:
+	case !hs.ready && len(in) > MaxHello:
 		hs.finish(c, errors.New("loop: ClientHello too long"))
 		return
 	}
@@ -118,46 +114,6 @@ func (hs *handshake) begin() bool {
 	defer hs.mu.Unlock()
 	hs.begun = !hs.aborted
 	return hs.begun
-}
-
-// helloComplete reports whether b holds a whole ClientHello, or something that
-// cannot become one and may as well be refused now. RFC 8446 section 5.1.
-func helloComplete(b []byte) bool {
-	const handshakeType, clientHello = 22, 1
-	var msg int     // bytes of handshake message seen
-	want := 4       // bytes of it wanted: first its header
-	var head []byte // first bytes of the message
-	for len(b) > 0 {
-		if b[0] != handshakeType {
-			return true
-		}
-		if len(b) < 5 {
-			return false
-		}
-		n := int(b[3])<<8 | int(b[4])
-		if n == 0 || n > maxHello {
-			return true
-		}
-		frag := b[5:min(5+n, len(b))]
-		if len(head) < 4 {
-			head = append(head, frag[:min(4-len(head), len(frag))]...)
-		}
-		msg += len(frag)
-		if len(head) == 4 {
-			if head[0] != clientHello {
-				return true
-			}
-			want = 4 + (int(head[1])<<16 | int(head[2])<<8 | int(head[3]))
-		}
-		if msg >= want {
-			return true
-		}
-		if len(b) < 5+n {
-			return false
-		}
-		b = b[5+n:]
-	}
-	return false
 }
 
 // submit asks for a slot.

@@ -14,12 +14,50 @@ func (c *Conn) Feed(p []byte) {
 	}
 }
 
-// HelloComplete reports whether b holds a whole ClientHello, or something that
-// cannot become one. A hello has at most MaxHello bytes.
-func HelloComplete(b []byte) bool { return helloComplete(b) }
+// MaxHello is the longest ClientHello in bytes. It bounds what is kept of a
+// client that has not finished its own, and of one that sends ahead during the
+// handshake.
+const MaxHello = 16 << 10
 
-// MaxHello is the longest ClientHello in bytes.
-const MaxHello = maxHello
+// HelloComplete reports whether b holds a whole ClientHello, or something that
+// cannot become one and may as well be refused now. RFC 8446 section 5.1.
+func HelloComplete(b []byte) bool {
+	const handshakeType, clientHello = 22, 1
+	var msg int     // bytes of handshake message seen
+	want := 4       // bytes of it wanted: first its header
+	var head []byte // first bytes of the message
+	for len(b) > 0 {
+		if b[0] != handshakeType {
+			return true
+		}
+		if len(b) < 5 {
+			return false
+		}
+		n := int(b[3])<<8 | int(b[4])
+		if n == 0 || n > MaxHello {
+			return true
+		}
+		frag := b[5:min(5+n, len(b))]
+		if len(head) < 4 {
+			head = append(head, frag[:min(4-len(head), len(frag))]...)
+		}
+		msg += len(frag)
+		if len(head) == 4 {
+			if head[0] != clientHello {
+				return true
+			}
+			want = 4 + (int(head[1])<<16 | int(head[2])<<8 | int(head[3]))
+		}
+		if msg >= want {
+			return true
+		}
+		if len(b) < 5+n {
+			return false
+		}
+		b = b[5+n:]
+	}
+	return false
+}
 
 // ServerName is the name that a whole ClientHello asks for, "" if it asks for
 // none or is no ClientHello. RFC 6066 section 3. crypto/tls reads it.

@@ -45,14 +45,14 @@ func TestHelloCompleteAtEveryCut(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 4, 5, 7, 100, len(hello)} {
 		b := inRecords(hello, n)
 		for cut := range len(b) {
-			if helloComplete(b[:cut]) {
+			if HelloComplete(b[:cut]) {
 				t.Fatalf("records of %d bytes, cut at %d of %d: complete, want incomplete", n, cut, len(b))
 			}
 		}
-		if !helloComplete(b) {
+		if !HelloComplete(b) {
 			t.Errorf("records of %d bytes: incomplete, want complete", n)
 		}
-		if !helloComplete(append(b, "more"...)) {
+		if !HelloComplete(append(b, "more"...)) {
 			t.Errorf("records of %d bytes and more behind: incomplete, want complete", n)
 		}
 	}
@@ -79,8 +79,8 @@ func TestHelloComplete(t *testing.T) {
 		{"another type in the second record", "\x16\x03\x01\x00\x04\x01\x00\x00\x04\x17", true},
 		{"a ClientHello of 16 MB", "\x16\x03\x01\x00\x04\x01\xff\xff\xff", false}, // the limit is feed's
 	} {
-		if got := helloComplete([]byte(tc.in)); got != tc.want {
-			t.Errorf("%s: helloComplete(%q) = %v, want %v", tc.name, tc.in, got, tc.want)
+		if got := HelloComplete([]byte(tc.in)); got != tc.want {
+			t.Errorf("%s: HelloComplete(%q) = %v, want %v", tc.name, tc.in, got, tc.want)
 		}
 	}
 }
@@ -97,10 +97,10 @@ func FuzzHelloComplete(f *testing.F) {
 		if cut < 0 || cut > len(b) {
 			return
 		}
-		if helloComplete(b[:cut]) && !helloComplete(b) {
+		if HelloComplete(b[:cut]) && !HelloComplete(b) {
 			t.Errorf("complete with %d bytes, incomplete with %d", cut, len(b))
 		}
-		if !helloComplete(b) && len(b) > 0 && b[0] != 22 {
+		if !HelloComplete(b) && len(b) > 0 && b[0] != 22 {
 			t.Errorf("% x is waited for", b[:1])
 		}
 	})
