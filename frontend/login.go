@@ -124,9 +124,6 @@ var errHeld = errors.New("frontend: user is being moved")
 
 // refuse answers a login for which there is no server.
 func (l *login) refuse(now time.Time, err error) {
-	for _, n := range l.p.counters() {
-		n.Denied.Add(1)
-	}
 	reason, state, failure := "no_server", "SC", session.Failure{Kind: session.Unavailable}
 	switch {
 	case l.wait.ended:
@@ -140,7 +137,15 @@ func (l *login) refuse(now time.Time, err error) {
 	case errors.Is(err, errHeld):
 		reason = "being_moved"
 	}
-	l.giveUp(now, reason, state, nil, failure)
+	l.deny(now, reason, state, failure)
+}
+
+// deny ends a login that no server was asked about.
+func (l *login) deny(now time.Time, reason, state string, f session.Failure) {
+	for _, n := range l.p.counters() {
+		n.Denied.Add(1)
+	}
+	l.giveUp(now, reason, state, nil, f)
 }
 
 // try begins one attempt at the placed server.

@@ -137,9 +137,6 @@ func (l *login) ruledOut(now time.Time) bool {
 	case tarpit:
 		f.Delay, reason, state = p.set.Config.TarpitTimeout, reasonTarpit, stateTarpit
 	}
-	for _, n := range p.counters() {
-		n.Denied.Add(1)
-	}
-	l.giveUp(now, reason, state, nil, f)
+	l.deny(now, reason, state, f)
 	return true
 }

@@ -90,10 +90,7 @@ func (l *login) overLimit(now time.Time) bool {
 	if reason == "" {
 		return false
 	}
-	for _, n := range l.p.counters() {
-		n.Denied.Add(1)
-	}
-	l.giveUp(now, reason, stateLimit, nil, f)
+	l.deny(now, reason, stateLimit, f)
 	return true
 }
 
