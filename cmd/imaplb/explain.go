@@ -20,16 +20,17 @@ const maxRanked = 8
 
 // Explain tells where a user would go, without a login. It changes nothing.
 func (n *node) Explain(user, backend string) (list []stats.Explanation, err error) {
+	user = auth.NormalizeUser(user)
 	for _, b := range n.parts.Load().backends {
 		if backend != "" && b.Name != backend {
 			continue
 		}
-		ways := n.waysTo(b, auth.NormalizeUser(user))
+		ways := n.waysTo(b, user)
 		if backend != "" && len(ways) == 0 {
 			ways = []taggedWay{{words: "no frontend leads there"}}
 		}
 		for _, w := range ways {
-			list = append(list, n.explain(b, auth.NormalizeUser(user), w))
+			list = append(list, n.explain(b, user, w))
 		}
 	}
 	if len(list) == 0 {
@@ -186,16 +187,7 @@ func (n *node) serverWords(b *backend, s *balancer.Server) string {
 			text += " (" + state.Health.Desc + ")"
 		}
 	}
-	var up, down []string
-	for _, p := range n.cluster.Votes(b.Name, s.Name).Peers {
-		switch {
-		case !p.Alive:
-		case p.Up:
-			up = append(up, p.Peer)
-		default:
-			down = append(down, p.Peer)
-		}
-	}
+	up, down := sides(n.cluster.Votes(b.Name, s.Name))
 	if n.mesh != nil && len(up)+len(down) > 0 {
 		text += fmt.Sprintf("; up for %s, down for %s", listOr(up), listOr(down))
 	}
@@ -227,7 +219,7 @@ func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []
 		}
 	}
 	if limit := b.UserLimits().MaxUserSessions; limit > 0 {
-		all, _ := n.engine.UserSessionsNow(b.Backend, auth.NormalizeUser(user), netip.Addr{})
+		all, _ := n.engine.UserSessionsNow(b.Backend, user, netip.Addr{})
 		line("sessions of the user at this peer", int64(all), int64(limit))
 	}
 	if waiting := b.Qcur.Load(); waiting > 0 {

@@ -88,17 +88,23 @@ func peerOf(p *peers.PeerInfo) stats.Peer {
 // appendDisagreement appends the votes on a server, unless all are alike.
 func appendDisagreement(dst []stats.Vote, backend, server string, v cluster.Votes) []stats.Vote {
 	vote := stats.Vote{Backend: backend, Server: server, Up: v.Up}
-	for _, p := range v.Peers {
-		switch {
-		case !p.Alive:
-		case p.Up:
-			vote.For = append(vote.For, p.Peer)
-		default:
-			vote.Against = append(vote.Against, p.Peer)
-		}
-	}
+	vote.For, vote.Against = sides(v)
 	if len(vote.For) == 0 || len(vote.Against) == 0 {
 		return dst
 	}
 	return append(dst, vote)
+}
+
+// sides are the peers that are alive and reach a server, and those that do not.
+func sides(v cluster.Votes) (up, down []string) {
+	for _, p := range v.Peers {
+		switch {
+		case !p.Alive:
+		case p.Up:
+			up = append(up, p.Peer)
+		default:
+			down = append(down, p.Peer)
+		}
+	}
+	return up, down
 }

@@ -120,13 +120,15 @@ func (n *node) lookAtDraining() (left int) {
 			n.draining.take(s)
 			continue
 		}
-		if t := s.Backend.Table(); s.Scur.Load() == 0 && t != nil {
-			if counted[t] == nil {
-				counted[t] = populationOf(t)
-			}
+		if s.Scur.Load() > 0 {
+			left++
+			continue
 		}
 		t := s.Backend.Table()
-		if s.Scur.Load() > 0 || t != nil && counted[t][s.Name].Users > 0 {
+		if t != nil && counted[t] == nil {
+			counted[t] = populationOf(t)
+		}
+		if counted[t][s.Name].Users > 0 {
 			left++
 			continue
 		}
