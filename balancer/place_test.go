@@ -285,20 +285,12 @@ func TestOneHomeUnderConcurrency(t *testing.T) {
 	table := newTable()
 	b := NewBackend(start, "mail", 3, setup(4, "roundrobin", table))
 	var live [10]sync.Map // of each user: *Placement → nothing
-	var sessions, chaos sync.WaitGroup
-	stop := make(chan struct{})
-	chaos.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-				s := b.Servers()[i%4]
-				s.SetAdmin(start, Drain)
-				s.SetAdmin(start, Ready)
-				b.Update(start, setup(4, "roundrobin", table))
-			}
-		}
+	var sessions sync.WaitGroup
+	stop := chaos(func(i int) {
+		s := b.Servers()[i%4]
+		s.SetAdmin(start, Drain)
+		s.SetAdmin(start, Ready)
+		b.Update(start, setup(4, "roundrobin", table))
 	})
 	for w := range 8 {
 		sessions.Go(func() {
@@ -326,8 +318,7 @@ func TestOneHomeUnderConcurrency(t *testing.T) {
 		})
 	}
 	sessions.Wait()
-	close(stop)
-	chaos.Wait()
+	stop()
 	if b.Scur.Load() != 0 {
 		t.Errorf("backend has %d sessions, want 0", b.Scur.Load())
 	}
@@ -342,4 +333,20 @@ func TestOneHomeUnderConcurrency(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// chaos runs f again and again, with 0, 1 and so on, until stop has returned.
+func chaos(f func(i int)) (stop func()) {
+	quit, runs := make(chan struct{}), sync.WaitGroup{}
+	runs.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-quit:
+				return
+			default:
+				f(i)
+			}
+		}
+	})
+	return func() { close(quit); runs.Wait() }
 }

@@ -17,18 +17,10 @@ func TestQueueUnderConcurrency(t *testing.T) {
 		s.Servers[i].Config.Maxlogins = 2
 	}
 	b := NewBackend(start, "mail", 3, s)
-	stop, chaos := make(chan struct{}), sync.WaitGroup{}
-	chaos.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-				s := b.Servers()[i%3]
-				s.SetAdmin(start, Admin(1+i%2))
-				s.SetAdmin(start, Ready)
-			}
-		}
+	stop := chaos(func(i int) {
+		s := b.Servers()[i%3]
+		s.SetAdmin(start, Admin(1+i%2))
+		s.SetAdmin(start, Ready)
 	})
 	var guests sync.WaitGroup
 	for w := range 40 {
@@ -40,8 +32,7 @@ func TestQueueUnderConcurrency(t *testing.T) {
 		})
 	}
 	guests.Wait()
-	close(stop)
-	chaos.Wait()
+	stop()
 	wantEmpty(t, b)
 }
 

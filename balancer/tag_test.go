@@ -198,20 +198,12 @@ func TestTagsUnderConcurrency(t *testing.T) {
 		s.Servers[i].Config.Maxlogins = 2
 	}
 	b := NewBackend(start, "mail", 3, s)
-	stop, chaos := make(chan struct{}), sync.WaitGroup{}
-	chaos.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			other := s
-			other.Servers = append([]ServerSpec(nil), s.Servers...)
-			other.Servers[i%4].Config.Tags = []string{"ssd", "old"}
-			b.Update(start, other)
-			b.Update(start, s)
-		}
+	stop := chaos(func(i int) {
+		other := s
+		other.Servers = append([]ServerSpec(nil), s.Servers...)
+		other.Servers[i%4].Config.Tags = []string{"ssd", "old"}
+		b.Update(start, other)
+		b.Update(start, s)
 	})
 	var guests sync.WaitGroup
 	for w := range 20 {
@@ -223,7 +215,6 @@ func TestTagsUnderConcurrency(t *testing.T) {
 		})
 	}
 	guests.Wait()
-	close(stop)
-	chaos.Wait()
+	stop()
 	wantEmpty(t, b)
 }

@@ -29,6 +29,16 @@ func echo(t *testing.T, greeting string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveEach(t, ln, func(c net.Conn) {
+		_, _ = io.WriteString(c, greeting)
+		_, _ = io.Copy(c, c)
+		_, _ = io.WriteString(c, "bye")
+	})
+}
+
+// serveEach has f talk with each client until the test ends, and returns the
+// address.
+func serveEach(t *testing.T, ln net.Listener, f func(net.Conn)) string {
 	done := make(chan struct{})
 	go func() { // ends with the listener
 		defer close(done)
@@ -40,9 +50,7 @@ func echo(t *testing.T, greeting string) string {
 			go func() { // ends with the client
 				defer c.Close() //nolint:errcheck // the test is over with it
 				_ = c.SetDeadline(time.Now().Add(3 * patience))
-				_, _ = io.WriteString(c, greeting)
-				_, _ = io.Copy(c, c)
-				_, _ = io.WriteString(c, "bye")
+				f(c)
 			}()
 		}
 	}()
@@ -145,22 +153,10 @@ func secret(t *testing.T, name string) (addr string, client *tls.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() { // ends with the listener
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() { // ends with the client
-				defer c.Close() //nolint:errcheck // the test is over with it
-				_ = c.SetDeadline(time.Now().Add(3 * patience))
-				_, _ = io.WriteString(c, name+"\r\n")
-				_, _ = io.Copy(io.Discard, c)
-			}()
-		}
-	}()
-	return ln.Addr().String(), client
+	return serveEach(t, ln, func(c net.Conn) {
+		_, _ = io.WriteString(c, name+"\r\n")
+		_, _ = io.Copy(io.Discard, c)
+	}), client
 }
 
 // backend adds a backend with one server to a rig.
