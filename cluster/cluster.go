@@ -68,7 +68,7 @@ type Cluster struct {
 	holds    map[moveKey]*hold
 	own      map[string]*ownMove  // moves begun here, by id
 	pins     map[moveKey]*fact    // of users that are pinned
-	flushes  map[target]struct{}  // servers that have a fact of a flush
+	flushes  map[target]flushNews // servers that have a fact of a flush
 	down     map[string]time.Time // dead peers whose grace runs, since when
 	counters Counters
 	tooEarly map[string]bool // peers whose clock is known to be ahead
@@ -104,7 +104,7 @@ func New(now time.Time, self string, cfg Config, effects Effects) (*Cluster, err
 		holds:    map[moveKey]*hold{},
 		own:      map[string]*ownMove{},
 		pins:     map[moveKey]*fact{},
-		flushes:  map[target]struct{}{},
+		flushes:  map[target]flushNews{},
 		down:     map[string]time.Time{},
 		tooEarly: map[string]bool{},
 		sweepAt:  now.Add(sweepEvery),
@@ -143,7 +143,7 @@ func (c *Cluster) Tick(now time.Time) (next time.Time) {
 		c.sweepAt = now.Add(sweepEvery)
 	}
 	next = now.Add(tickEvery)
-	for _, due := range [...]time.Time{c.tickMoves(now), c.tickPeers(now), c.tickVotes(now)} {
+	for _, due := range [...]time.Time{c.tickMoves(now), c.tickPeers(now), c.tickVotes(now), c.tickFlushes(now)} {
 		if !due.IsZero() && due.Before(next) {
 			next = due
 		}

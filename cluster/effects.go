@@ -7,6 +7,7 @@ package cluster
 type Effects interface {
 	OrderEffects
 	MoveEffects
+	FlushEffects
 
 	// Health is the verdict of the peers on a server, when it changes.
 	Health(backend, server string, up bool)
@@ -26,8 +27,6 @@ type OrderEffects interface {
 	Kick(k Kick) (outcome string)
 	// Clear removes the entry of a key from a table, or all if key is empty.
 	Clear(table, key string) (outcome string)
-	// StopFlush ends a flush if this peer carries it.
-	StopFlush(backend, server string) (outcome string)
 }
 
 // MoveEffects moves users between servers.

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	flushLife  = 30 * time.Second // of what a peer said of its flush, which says it again meanwhile
+	flushLife  = time.Minute      // of what a peer said of its flush, which says it again meanwhile; it outlives finding out that the peer is dead
 	flushAfter = 10 * time.Minute // how long the end of a flush is shown
 	maxFlushes = 1000             // shown
 )
@@ -19,7 +19,8 @@ const (
 )
 
 // Flush is how far the users of a server are moved away. The peer where it was
-// ordered carries it, and tells the others by SayFlush.
+// ordered carries it, and tells the others by SayFlush; when it is gone another
+// goes on with it (flushcarry.go).
 type Flush struct {
 	Backend, Server string
 	Phase           string
@@ -69,6 +70,12 @@ func (c *Cluster) SayFlush(now time.Time, f Flush) error {
 	c.mu.Lock()
 	defer c.unlock()
 	f.Peer = c.self
+	c.carried(&f)
+	return c.sayFlush(now, &f)
+}
+
+// sayFlush: mu is held.
+func (c *Cluster) sayFlush(now time.Time, f *Flush) error {
 	life := flushLife
 	if f.Phase == FlushEnded {
 		life = flushAfter
@@ -77,10 +84,14 @@ func (c *Cluster) SayFlush(now time.Time, f Flush) error {
 }
 
 // OrderFlushStop has the peer that carries a flush stop it; ErrNoFlush if none
-// runs.
+// runs. One whose peer is gone ends at once, so that nobody goes on with it.
 func (c *Cluster) OrderFlushStop(now time.Time, by, backend, server string) error {
-	if f, ok := c.FlushOf(now, backend, server); !ok || f.Phase != FlushRuns {
+	f, ok := c.FlushOf(now, backend, server)
+	if !ok || f.Phase != FlushRuns {
 		return ErrNoFlush
+	}
+	if err := c.endOrphan(now, f); err != nil {
+		return err
 	}
 	return c.orderOnce(now, kindFlushStop, orderText{by, backend, server})
 }
@@ -141,12 +152,24 @@ func (c *Cluster) flushed(now time.Time, old, f *fact) {
 	if _, known := c.flushes[t]; !known && len(c.flushes) >= maxFlushes {
 		return
 	}
-	c.flushes[t] = struct{}{}
+	c.flushes[t] = flushNews{heard: now, own: c.flushes[t].own}
 	var was Flush
 	if old != nil {
 		was, _ = parseFlush(old.key, old.value)
 	}
+	c.noteFlush(now, &was, &is, f)
+	if own := c.flushes[t].own; own != nil && f.writer != c.self {
+		c.meet(now, own, &is)
+	}
+}
+
+// noteFlush adds the event of a flush that was otherwise before. mu is held.
+func (c *Cluster) noteFlush(now time.Time, was, is *Flush, f *fact) {
+	t := target{is.Backend, is.Server}
 	if was.Phase == is.Phase && was.Since.Equal(is.Since) {
+		if is.Phase == FlushRuns && was.Peer != is.Peer {
+			c.note(Event{Time: now, Kind: EventFlush, What: fmt.Sprintf("flush of %s: %s goes on with it", t, is.Peer)})
+		}
 		return // only the numbers are others
 	}
 	e := Event{Time: now, Kind: EventFlush, Who: is.By, Where: f.writer, When: when(f.time)}

@@ -80,8 +80,8 @@ func TestFlushIsKnownAndStopped(t *testing.T) {
 	}
 }
 
-// A flush whose peer died is shown no more, and may be ordered elsewhere at
-// once.
+// A flush that nobody can go on with is shown no more, and may be ordered
+// elsewhere at once.
 func TestFlushIsLost(t *testing.T) {
 	m := newMesh(t, 1, 3)
 	m.nodes[0].sayFlush(FlushRuns, 0, 30)

@@ -26,7 +26,8 @@ type mesh struct {
 	air   []packet
 	cut   map[int]bool // the nodes of one side of a partition; nil for none
 
-	hooked bool // moves have a Before
+	hooked bool         // moves have a Before
+	asleep map[int]bool // say nothing of their flushes
 }
 
 // packet is a message under way: facts, or an assignment of a table.
@@ -63,6 +64,8 @@ type simNode struct {
 	log      []string
 	voided   []string
 	hooks    []func(now time.Time, note string) // that run
+	carries  map[target]Flush                   // flushes
+	noRoom   bool                               // for another one
 	gaveUp   bool                               // a stamp cannot be had
 	hang     time.Duration                      // that a stamp takes
 }
@@ -86,7 +89,7 @@ func (m *mesh) boot(n int, saved []byte) {
 	s := m.nodes[n]
 	s.table, s.sessions, s.closing = map[string]home{}, map[string]map[string]int{}, map[string]string{}
 	s.results, s.health, s.log, s.voided = map[string][]MoveResult{}, map[target]bool{}, nil, nil
-	s.hooks = nil
+	s.hooks, s.carries = nil, map[target]Flush{}
 	c, err := New(m.now, s.name, m.cfg, s)
 	if err == nil && saved != nil {
 		err = c.Load(m.now, saved)

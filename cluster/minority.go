@@ -29,6 +29,12 @@ func (m *members) isAlive(peer string) bool {
 	return is
 }
 
+// rank is how many living peers stand before one by name.
+func (m *members) rank(peer string) int {
+	n, _ := slices.BinarySearch(m.alive, peer)
+	return n
+}
+
 // minority tells why a side with these members moves nobody, "" if it may. It is
 // the side with fewer than half of the known peers. In a cut in two halves it
 // is the one without the tie breaker, or, where none is named, without the
@@ -103,6 +109,7 @@ func (c *Cluster) membersChanged(now time.Time) {
 	}
 	c.judgeAll(now)
 	c.checkMoves(now)
+	c.tickFlushes(now)
 }
 
 // Frozen reports whether this side of a cut moves nobody, and why.

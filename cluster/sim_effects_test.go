@@ -38,6 +38,8 @@ func (p *simProc) Kick(k cluster.Kick) string {
 }
 
 func (p *simProc) StopFlush(_, _ string) string { return "" }
+func (p *simProc) CarryFlush(cluster.Flush)     {}
+func (p *simProc) LeaveFlush(_, _ string)       {}
 
 func (p *simProc) Clear(_, key string) string {
 	p.host.w.trace(key, "%s clears", p.host.name)

@@ -142,11 +142,11 @@ func showPins(c *client, args []string) message {
 	return message{}
 }
 
-// Bounds of "max-parallel", and what holds without it: the default of
-// director_max_parallel_moves.
+// MaxParallel bounds the users that a flush moves at once; without "max-parallel"
+// they are as many as director_max_parallel_moves has by default.
 const (
+	MaxParallel     = 1000
 	defaultParallel = 100
-	maxParallel     = 1000
 )
 
 func flushServer(c *client, args []string) message {
@@ -160,8 +160,8 @@ func flushServer(c *client, args []string) message {
 		if len(args) == 2 {
 			parallel, err = strconv.Atoi(args[1])
 		}
-		if len(args) != 2 || args[0] != "max-parallel" || err != nil || parallel < 1 || parallel > maxParallel {
-			return failedf("Usage: flush server <bk>/<srv> [max-parallel <1 to %d>]", maxParallel)
+		if len(args) != 2 || args[0] != "max-parallel" || err != nil || parallel < 1 || parallel > MaxParallel {
+			return failedf("Usage: flush server <bk>/<srv> [max-parallel <1 to %d>]", MaxParallel)
 		}
 	}
 	if err := c.node.Flush(Order{By: c.by}, t.backend.Name, t.row.Name, parallel); err != nil {

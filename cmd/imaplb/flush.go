@@ -34,7 +34,8 @@ type flush struct {
 	tell     *time.Ticker
 
 	once sync.Once
-	note string // why it was ended; read behind stop
+	note string   // why it was ended; read behind stop
+	how  flushEnd // the same
 
 	mu            sync.Mutex // guards the fields below
 	moved, failed int
@@ -91,7 +92,7 @@ func (fs *flushes) stopAll() {
 	fs.closed = true
 	close(fs.quit)
 	for _, f := range fs.list {
-		f.end("this peer stops")
+		f.handOver()
 	}
 	fs.mu.Unlock()
 	fs.running.Wait()
@@ -112,10 +113,7 @@ func (n *node) Flush(o stats.Order, backend, server string, parallel int) error 
 	case peer != "":
 		return fmt.Errorf("%s flushes this server already (see 'show flushes')", peer)
 	}
-	f := &flush{
-		n: n, order: o, backend: backend, server: s, table: s.Backend.Table(), parallel: parallel, since: time.Now(),
-		slots: make(chan struct{}, parallel), stop: make(chan struct{}), tell: time.NewTicker(flushSay),
-	}
+	f := n.newFlush(o, s, parallel, time.Now())
 	if err := n.flushes.add(f); err != nil {
 		return err
 	}
@@ -128,21 +126,16 @@ func (n *node) Flush(o stats.Order, backend, server string, parallel int) error 
 	return nil
 }
 
+func (n *node) newFlush(o stats.Order, s *balancer.Server, parallel int, since time.Time) *flush {
+	return &flush{
+		n: n, order: o, backend: s.Backend.Name, server: s, table: s.Backend.Table(), parallel: parallel, since: since,
+		slots: make(chan struct{}, parallel), stop: make(chan struct{}), tell: time.NewTicker(flushSay),
+	}
+}
+
 // EndFlush stops a flush, wherever it is carried.
 func (n *node) EndFlush(o stats.Order, backend, server string) error {
 	return ours(n.cluster.OrderFlushStop(time.Now(), o.By, backend, server))
-}
-
-// StopFlush is that order, at every peer.
-func (n *node) StopFlush(backend, server string) string {
-	s, err := n.server(backend, server)
-	if err != nil {
-		return notHere
-	}
-	if f := n.flushes.of(s); f != nil {
-		f.end("stopped by order")
-	}
-	return ""
 }
 
 // Flushes are those that run at any peer and those that have ended of late.
@@ -154,14 +147,6 @@ func (n *node) Flushes() (list []stats.Flush) {
 		})
 	}
 	return list
-}
-
-// end has the flush stop for a reason.
-func (f *flush) end(why string) {
-	f.once.Do(func() {
-		f.note = why
-		close(f.stop)
-	})
 }
 
 func (f *flush) stopped() bool {
@@ -189,11 +174,18 @@ func (f *flush) run() {
 		}
 	}
 	f.drain()
+	if f.how == flushGiven {
+		return
+	}
 	f.mu.Lock()
 	f.left = populationOf(f.table)[f.server.Name].Users
 	f.mu.Unlock()
+	phase := cluster.FlushEnded
+	if f.how == flushHanded {
+		phase = cluster.FlushRuns
+	}
 	// Without room for the fact the others see that nothing is heard any more.
-	_ = f.say(cluster.FlushEnded, f.note)
+	_ = f.say(phase, f.note)
 }
 
 // pinnedWords names those who stay, if any do.
@@ -296,9 +288,11 @@ func (f *flush) target(now time.Time, key string) *balancer.Server {
 // block: there is something in slots for each move.
 func (f *flush) done(r cluster.MoveResult) {
 	f.mu.Lock()
-	if r.Err != nil {
+	switch {
+	case errors.Is(r.Err, cluster.ErrReplaced): // somebody else moves him
+	case r.Err != nil:
 		f.failed++
-	} else {
+	default:
 		f.moved++
 		f.left = max(f.left-1, 0)
 	}
