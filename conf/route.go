@@ -48,6 +48,7 @@ func (r *report) checkRoute(c *Config, f *Frontend, x *frontend.Route, path stri
 	}
 	r.checkReference(c, x.Backend, keyPath(path, "backend"))
 	r.checkTag(c, x, keyPath(path, "tag"))
+	r.checkTagWays(c, f, x, keyPath(path, "tag"))
 	if f.Mode == "imap" && (x.SNI != "" || x.Bind != "" || len(x.Src) > 0) {
 		r.checkShared(c, f, x.Backend, keyPath(path, "backend"))
 	}

@@ -166,10 +166,11 @@ type Row struct {
 	AgentDuration        int64
 	AgentDesc            string
 	AgentUp              bool
-	AgentWord            string // the last of "up", "down", "fail" and "stopped"
-	Caps                 string // capabilities that a check was told
-	Hanafail             int64  // failures of users' logins that checks were told of
-	LastChange, Downtime int64  // seconds
+	AgentWord            string   // the last of "up", "down", "fail" and "stopped"
+	Caps                 string   // capabilities that a check was told
+	Tags                 []string // of the file
+	Hanafail             int64    // failures of users' logins that checks were told of
+	LastChange, Downtime int64    // seconds
 
 	// Ours: logins by what came of them, and users with an entry.
 	AuthOK, AuthFail, AuthTemp, AuthLimit int64

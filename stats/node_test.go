@@ -216,7 +216,7 @@ func snapshotProxies() []Proxy {
 		{Kind: KindBackend, Name: "mail", ID: 3, Mode: "imap", Algo: "hash", Table: "users",
 			Row: Row{Name: "BACKEND", Status: "UP", Weight: 100, Effective: 100, Act: 1, Scur: 2, Smax: 9, Stot: 118, Bin: 900, Bout: 81000, Lbtot: 118, ChkDown: 1, LastChange: 3261, Lastsess: 30, AuthOK: 118, AuthFail: 2},
 			Servers: []Row{
-				{Name: "mail1", ID: 1, Status: "UP", Addr: "10.0.0.11:143", Admin: "ready", Weight: 100, Effective: 100, InitialWeight: 100, Act: 1, Scur: 2, Smax: 9, Slim: 500, Stot: 118, Lbtot: 118,
+				{Name: "mail1", ID: 1, Status: "UP", Addr: "10.0.0.11:143", Admin: "ready", Weight: 100, Effective: 100, InitialWeight: 100, Act: 1, Scur: 2, Smax: 9, Slim: 500, Stot: 118, Lbtot: 118, Tags: []string{"ssd", "archive"},
 					Lastsess: 30, Ctime: 1, Ttime: 5000, CheckStatus: "L4OK", CheckDesc: "Layer4 check passed", CheckRise: 2, CheckFall: 3, CheckHealth: 4, LastChange: 3261, Connect: 120},
 				{Name: "mail2", ID: 2, Status: "DOWN 1/2", Addr: "[2001:db8::12]:143", Admin: "ready", Weight: 100, Effective: 100, InitialWeight: 100, Act: 1, Lastsess: -1, CheckStatus: "L4CON",
 					CheckDesc: "Layer4 connection problem", LastChk: "Connection refused, \"again\"\n", CheckRise: 2, CheckFall: 3, CheckHealth: 1, ChkFail: 4, ChkDown: 1, LastChange: 17, Downtime: 17},

@@ -33,7 +33,7 @@ type Operator interface {
 type Kick struct {
 	User            string
 	Backend, Server string
-	Source          string // "192.0.2.0/24"
+	Source          string // "192.0.2.0/24" or "192.0.2.7", as the operator wrote it
 }
 
 // Pin is where a user always goes.

@@ -50,6 +50,7 @@ func (n *snapshot) Flushes() []Flush {
 	return []Flush{
 		{Backend: "mail", Server: "mail1", Phase: "runs", By: "admin uid=0", Peer: "lb1", Since: noon.Add(-5 * time.Second), Parallel: 100, Moved: 30, Failed: 1, Left: 10},
 		{Backend: "mail", Server: "mail2", Phase: "ended", By: "admin uid=0", Peer: "lb2", Since: noon.Add(-time.Minute), Parallel: 5, Moved: 7, Note: "stopped by order"},
+		{Backend: "other", Server: "o2", Phase: "runs", By: "admin uid=0", Peer: "lb2", Since: noon, Parallel: 5, Left: 4, Note: "waits: no other server takes users"},
 	}
 }
 

@@ -2,7 +2,6 @@ package stats
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -38,15 +37,7 @@ func kickSource(c *client, args []string) message {
 	if len(args) != 1 {
 		return failed(kickUsage)
 	}
-	net, err := netip.ParsePrefix(args[0])
-	if err != nil {
-		addr, err := netip.ParseAddr(args[0])
-		if err != nil {
-			return failed("An address or a network such as 192.0.2.0/24 is expected.")
-		}
-		net = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
-	}
-	return c.kick(o, Kick{Source: net.Masked().String()})
+	return c.kick(o, Kick{Source: args[0]})
 }
 
 func (c *client) kick(o Order, k Kick) message {
@@ -204,7 +195,7 @@ func showServers(c *client, args []string) message {
 		}
 	}
 	counted := map[string]map[string]Population{}
-	const header = "# backend server state weight sessions users user_sessions idle flush\n"
+	const header = "# backend server state weight sessions users user_sessions idle flush tags\n"
 	return c.eachServer(args, header, func(dst []byte, p *Proxy, r *Row) []byte {
 		if counted[p.Table] == nil && p.Table != "" {
 			counted[p.Table] = c.node.Population(p.Table)
@@ -218,11 +209,21 @@ func showServers(c *client, args []string) message {
 			of := counted[p.Table][r.Name]
 			dst = fmt.Appendf(dst, " %d %d %d", of.Users, of.Sessions, of.Idle)
 		}
-		if f := flushes[p.Name+"/"+r.Name]; f != nil {
-			return fmt.Appendf(dst, " %d/%d", f.Moved, f.Moved+f.Left)
-		}
-		return append(dst, " -"...)
+		dst = append(append(dst, ' '), flushWord(flushes[p.Name+"/"+r.Name])...)
+		return append(append(dst, ' '), orDash(strings.Join(r.Tags, ","))...)
 	})
+}
+
+// flushWord is how far a flush is; one that does not go on has something to
+// note.
+func flushWord(f *Flush) string {
+	switch {
+	case f == nil:
+		return "-"
+	case f.Note != "":
+		return fmt.Sprintf("%d/%d,waits", f.Moved, f.Moved+f.Left)
+	}
+	return fmt.Sprintf("%d/%d", f.Moved, f.Moved+f.Left)
 }
 
 func explainUser(c *client, args []string) message {

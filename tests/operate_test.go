@@ -15,7 +15,7 @@ import (
 func (l *lb) served(server string) []string {
 	l.t.Helper()
 	for line := range strings.Lines(l.ask("show servers mail")) {
-		if w := strings.Fields(line); len(w) == 9 && w[1] == server {
+		if w := strings.Fields(line); len(w) == 10 && w[1] == server {
 			return w
 		}
 	}
@@ -297,6 +297,9 @@ func TestClusterKickMany(t *testing.T) {
 	other.alive()
 	a.ask("kick src 192.0.2.0/24")
 	other.alive()
+	if said := a.ask("kick src 127.0.0.1/8"); !strings.Contains(said, `write "127.0.0.0/8"`) {
+		t.Errorf("kick src with bits behind the prefix = %q", said)
+	}
 	a.ask("kick server mail/" + home)
 	other.bye(patience, "[UNAVAILABLE]")
 	last, early := loggedIn(t, b.plain, newUser()), greeted(t, b.plain)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"imaplb/auth"
 	"imaplb/cluster"
+	"imaplb/frontend"
 	"imaplb/stats"
 )
 
@@ -17,9 +19,16 @@ const maxKicks = 64
 
 // KickSessions ends sessions, at all peers unless the order is for this one.
 func (n *node) KickSessions(o stats.Order, k stats.Kick) (int, error) {
-	order := cluster.Kick{User: k.User, Source: k.Source}
-	if k.Server != "" {
+	order := cluster.Kick{User: k.User}
+	switch {
+	case k.Server != "":
 		order.Server = k.Backend + "/" + k.Server
+	case k.Source != "":
+		net, err := frontend.ParseNetwork(k.Source)
+		if err != nil {
+			return 0, errors.New(strings.TrimPrefix(err.Error(), "frontend: "))
+		}
+		order.Source = net.String()
 	}
 	closed, err := n.kickHere(order)
 	if err != nil {
@@ -76,7 +85,7 @@ func (n *node) kickHere(k cluster.Kick) (closed int, err error) {
 		}
 		return n.engine.KickServer(s, spread), nil
 	case k.Source != "":
-		net, err := netip.ParsePrefix(k.Source)
+		net, err := frontend.ParseNetwork(k.Source)
 		if err != nil {
 			return 0, err
 		}

@@ -126,6 +126,7 @@ func serverRow(now time.Time, b *backend, s *balancer.Server) stats.Row {
 	state := s.State()
 	row.Name, row.ID, row.Status, row.Admin, row.FromFile = s.Name, s.ID, state.Text(), state.Admin.String(), state.FromFile
 	row.Weight, row.InitialWeight, row.Slim = s.Weight(), s.InitialWeight(), int64(s.Maxconn())
+	row.Tags = s.Tags()
 	row.Effective, row.Hanafail = s.EffectiveWeight(now), s.Hanafail.Load()
 	if t := s.Throttle(now); t < 100 {
 		row.Throttle = t
