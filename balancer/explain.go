@@ -10,6 +10,7 @@ import (
 type Explained struct {
 	Server *Server // nil if the login would be refused
 	Err    error   // why it would be; ErrFull if it would wait, with a timeout_queue
+	Full   *Server // for which it would wait; nil is none, or any
 	Entry  sticktable.Entry
 	Found  bool // there is an entry
 	Sticky bool // the entry decides
@@ -31,7 +32,7 @@ func (b *Backend) Explain(now time.Time, ask Ask) (e Explained) {
 	case home.frozen:
 		e.Err = ErrFrozen
 	case e.Server != nil && e.Server.full():
-		e.Server, e.Err = nil, ErrFull
+		e.Full, e.Server, e.Err = e.Server, nil, ErrFull
 	case e.Server == nil && !b.anyTakes(ask.Tag):
 		e.Err = pool.why(ask.Tag, nil)
 	case e.Server == nil && b.behind(ask.Tag):
@@ -48,3 +49,12 @@ func (b *Backend) Explain(now time.Time, ask Ask) (e Explained) {
 // a key if each before were gone, whatever their state. Those of weight 0 stand
 // last.
 func (b *Backend) HashOrder(key string) []*Server { return hashOrder(b.Servers(), key) }
+
+// Full reports whether a login would have to wait for the server.
+func (s *Server) Full() bool { return s.full() }
+
+// LoginWait is how long login_rate has the next login wait.
+func (s *Server) LoginWait(now time.Time) time.Duration { return s.tokenWait(now.UnixNano()) }
+
+// Maxqueue is how many logins may wait for any server; 0 is no limit.
+func (b *Backend) Maxqueue() int { return int(b.pool.Load().maxqueue) }

@@ -79,7 +79,7 @@ func TestPinnedServerIsFull(t *testing.T) {
 	if _, err := b.Place(start, Ask{Key: "bob"}); !errors.Is(err, ErrFull) {
 		t.Errorf("Place = %v, want %v", err, ErrFull)
 	}
-	if e := b.Explain(start, Ask{Key: "bob"}); !errors.Is(e.Err, ErrFull) || !e.Pinned {
+	if e := b.Explain(start, Ask{Key: "bob"}); !errors.Is(e.Err, ErrFull) || !e.Pinned || e.Full != b.Server("s1") {
 		t.Errorf("Explain = %+v, want full and pinned", e)
 	}
 }
@@ -127,7 +127,7 @@ func TestExplainIsPlace(t *testing.T) {
 			}
 			p, err := b.Place(start, ask)
 			if err != nil {
-				if !errors.Is(e.Err, err) || e.Server != nil {
+				if !errors.Is(e.Err, err) || e.Server != nil || e.Full != nil && !(e.Full.Full() && errors.Is(err, ErrFull)) {
 					t.Fatalf("seed %d, step %d: Explain = %+v, Place = %v", seed, step, e, err)
 				}
 				continue

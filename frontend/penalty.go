@@ -62,7 +62,7 @@ func newPenalties(now time.Time) *penalties {
 // whether user and password are others than those that failed lately.
 func (p *penalties) wrong(now time.Time, src netip.Addr, user string, secret []byte) (level int, fresh bool) {
 	src, at, hash := sourceOf(src), now.Sub(p.born), p.hash(user, secret)
-	set := &p.sets[maphash.Comparable(p.seed, src)%penaltySets]
+	set := &p.sets[p.setOf(src)]
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	if set.list == nil {
@@ -75,6 +75,11 @@ func (p *penalties) wrong(now time.Time, src netip.Addr, user string, secret []b
 	}
 	s.last = max(s.last, at)
 	return int(s.level), fresh
+}
+
+// setOf is the number of a source's set.
+func (p *penalties) setOf(src netip.Addr) uint64 {
+	return maphash.Comparable(p.seed, src) % penaltySets
 }
 
 // hash is what is kept of a user and password: 64 bits of a MAC whose key no

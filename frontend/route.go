@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -117,52 +116,6 @@ func (s *settings) readsSNI() bool {
 func bySNI(be *Backend) bool {
 	t := be.Table()
 	return t != nil && t.BySNI()
-}
-
-// Way is a way from a frontend to a backend.
-type Way struct {
-	Backend *Backend
-	Route   int    // number of the route, from 1; 0 is the default
-	Tag     string // only servers with this tag; "" is all
-	If      string // what else must hold, such as "sni = imap.example.org"; "" is nothing
-}
-
-// Ways are the ways a user's logins may take, in the order they are tried; the
-// last one is open to all that took none before. A frontend of mode tcp has
-// none.
-func (f *Frontend) Ways(user string) (ways []Way) {
-	s := f.set.Load()
-	if s.Config.Mode == modeTCP {
-		return nil
-	}
-	for i := range s.routes {
-		r := &s.routes[i]
-		known := route{user: r.user, domain: r.domain}
-		if !known.holds(&Question{User: user}) {
-			continue
-		}
-		w := Way{Backend: r.be, Route: i + 1, Tag: r.tag, If: r.unknown()}
-		ways = append(ways, w)
-		if w.If == "" {
-			return ways
-		}
-	}
-	return append(ways, Way{Backend: s.Backend})
-}
-
-// unknown are the conditions that a user's name does not decide.
-func (r *route) unknown() string {
-	var list []string
-	if r.sni != "" {
-		list = append(list, "sni = "+r.sni)
-	}
-	if len(r.src) > 0 {
-		list = append(list, fmt.Sprint("src in ", r.src))
-	}
-	if r.bind != "" {
-		list = append(list, "bind = "+r.bind)
-	}
-	return strings.Join(list, ", ")
 }
 
 // Leads reports whether some client of the frontend may get to a backend.

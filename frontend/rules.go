@@ -117,10 +117,11 @@ func newRules(list []Rule) (rules []ruled) {
 	return rules
 }
 
-// judge tells what the rules say of a client with these counters. At a login
-// what was judged when he connected is not judged again: of deny and tarpit
-// only the rules that look at what changes with logins.
-func judge(rules []ruled, src netip.Addr, v *sticktable.Values, login bool) verdict {
+// judge tells what the rules say of a client with these counters, and the number
+// of the rule, from 1; 0 is none. At a login what was judged when he connected is
+// not judged again: of deny and tarpit only the rules that look at what changes
+// with logins.
+func judge(rules []ruled, src netip.Addr, v *sticktable.Values, login bool) (what verdict, n int) {
 	src = src.Unmap().WithZone("")
 	for i := range rules {
 		r := &rules[i]
@@ -131,8 +132,8 @@ func judge(rules []ruled, src netip.Addr, v *sticktable.Values, login bool) verd
 			continue
 		}
 		if !slices.ContainsFunc(r.when, func(c Condition) bool { return !c.Holds(v) }) {
-			return r.what
+			return r.what, i + 1
 		}
 	}
-	return allow
+	return allow, 0
 }

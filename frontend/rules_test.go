@@ -74,7 +74,8 @@ func TestJudge(t *testing.T) {
 		{"198.51.101.9", sticktable.Values{sticktable.ConnCur: 2}, allow, allow},
 	} {
 		src := netip.MustParseAddr(c.src)
-		if at, login := judge(rules, src, &c.v, false), judge(rules, src, &c.v, true); at != c.at || login != c.login {
+		at, _ := judge(rules, src, &c.v, false)
+		if login, _ := judge(rules, src, &c.v, true); at != c.at || login != c.login {
 			t.Errorf("%s with %v: %d and %d at a login, want %d and %d", c.src, c.v, at, login, c.at, c.login)
 		}
 	}

@@ -341,7 +341,7 @@ func TestWays(t *testing.T) {
 		"bob": "other 3 src in [10.0.0.0/8], bind = :143; mail 0 ; ",
 	} {
 		got := ""
-		for _, w := range r.fe.Ways(user) {
+		for _, w := range r.fe.Ways(Question{User: user}) {
 			got += fmt.Sprint(w.Backend.Name, " ", w.Route, " ", w.If, w.Tag, "; ")
 		}
 		if got != want {

@@ -41,7 +41,7 @@ func (p *prelogin) admit(now time.Time) bool {
 	if set.trusted.covers(c.src) {
 		return true
 	}
-	switch judge(set.rules, c.src.Addr(), &v, false) {
+	switch what, _ := judge(set.rules, c.src.Addr(), &v, false); what {
 	case tarpit:
 		if p.tarpit(now) {
 			return false
@@ -131,7 +131,7 @@ func (l *login) ruledOut(now time.Time) bool {
 	}
 	v, _ := c.tracked.Values(now, c.tracked.KeyOfAddr(c.src.Addr()))
 	f, reason, state := session.Failure{Kind: session.Limit}, reasonDenied, stateDenied
-	switch judge(p.set.rules, c.src.Addr(), &v, true) {
+	switch what, _ := judge(p.set.rules, c.src.Addr(), &v, true); what {
 	case allow:
 		return false
 	case tarpit:

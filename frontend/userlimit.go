@@ -69,11 +69,23 @@ func (u *userCounts) both(backend int, user string, source netip.Addr, n int) (a
 	return u.add(userSource{backend, user, allSources()}, n), here
 }
 
-// UserSessionsNow is how many sessions a user has at this peer in a backend
-// with a limit, and how many of them from an address; those logging in are
-// counted.
-func (e *Engine) UserSessionsNow(b *Backend, user string, source netip.Addr) (all, here int) {
-	return e.users.both(b.ID, user, source, 0)
+// UserSessionsNow is how many sessions a user has in a backend with a limit, and
+// how many of them from an address at this peer; those logging in are counted.
+func (e *Engine) UserSessionsNow(now time.Time, b *Backend, user string, source netip.Addr) (all, here int) {
+	all, here = e.users.both(b.ID, user, source, 0)
+	return b.userSessions(now, user, all, 0), here
+}
+
+// userSessions are a user's sessions at all peers, if the table is by user, given
+// those that are counted here; fresh is how many of them the table cannot have.
+func (b *Backend) userSessions(now time.Time, user string, here, fresh int) int {
+	t := b.Table()
+	if t == nil || b.UserLimits().MaxUserSessions == 0 || t.KeyOf(user) != user {
+		return here
+	}
+	e, _ := t.Lookup(now, user)
+	// Those of before a limit was set are in the table alone.
+	return max(here, e.Local+fresh) + e.Sessions - e.Local
 }
 
 // Reasons of logins that would have been too many of their user.
@@ -106,11 +118,7 @@ func (l *login) countUser() (reason string, f session.Failure) {
 	c := l.p.c
 	l.counted = true
 	all, here := c.fe.e.users.both(l.be.ID, l.user, c.src.Addr(), 1)
-	if t := l.be.Table(); t != nil && l.ask.Key == l.user && limits.MaxUserSessions > 0 {
-		e, _ := t.Lookup(l.begun, l.user)
-		// Those of before a limit was set are in the table alone.
-		all = max(all, e.Local+1) + e.Sessions - e.Local
-	}
+	all = l.be.userSessions(l.begun, l.user, all, 1)
 	switch {
 	case limits.MaxUserSessions > 0 && all > limits.MaxUserSessions:
 		reason = reasonUserLimit

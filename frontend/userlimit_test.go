@@ -46,7 +46,7 @@ func TestUserLimits(t *testing.T) {
 			<-asked
 			answer <- ""
 			third.want("l OK ")
-			if all, _ := r.e.UserSessionsNow(r.be, "alice", netip.Addr{}); all != 2 || r.fe.Denied.Load() != 1 {
+			if all, _ := r.e.UserSessionsNow(time.Now(), r.be, "alice", netip.Addr{}); all != 2 || r.fe.Denied.Load() != 1 {
 				t.Errorf("%d sessions counted, %d denied, want 2 and 1", all, r.fe.Denied.Load())
 			}
 			for _, c := range []*client{first, second, third} {
@@ -85,7 +85,7 @@ func TestUserLimitOfWaiting(t *testing.T) {
 	second := r.waiting("alice")
 	_ = second.Close()
 	r.eventually("one is counted", func() bool {
-		all, _ := r.e.UserSessionsNow(r.be, "alice", netip.Addr{})
+		all, _ := r.e.UserSessionsNow(time.Now(), r.be, "alice", netip.Addr{})
 		return all == 1
 	})
 }

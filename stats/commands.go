@@ -29,7 +29,7 @@ func commandTable() []command {
 		{usage: "disable server <bk>/<srv>", level: levelAdmin, help: "put a server into maintenance (see 'set server')", run: disableServer},
 		{usage: "echo <text>", help: "print the text", run: echo},
 		{usage: "enable server <bk>/<srv>", level: levelAdmin, help: "make a server ready (see 'set server')", run: enableServer},
-		{usage: "explain user <user> [<backend>]", level: levelOperator, help: "tell where a user would go, and why", run: explainUser},
+		{usage: "explain user <user> [opts]", level: levelOperator, help: "tell where a user would go, and why", run: explainUser},
 		{usage: "flush server <bk>/<srv> [max-parallel <n>]", level: levelAdmin, help: "move the users of a draining server elsewhere", run: flushServer},
 		{usage: "flush stop <bk>/<srv>", level: levelAdmin, help: "stop that", run: flushStop},
 		{usage: "forget peer <name>", level: levelAdmin, help: "wait no more for a dead peer that will not come back", run: forgetPeer},

@@ -2,6 +2,7 @@ package stats
 
 import (
 	"context"
+	"net/netip"
 	"time"
 )
 
@@ -23,9 +24,8 @@ type Operator interface {
 	// Population counts the users of a table by server. It looks through the
 	// table.
 	Population(table string) map[string]Population
-	// Explain tells where a user would go in a backend, or in all that the
-	// frontends lead to if backend is "".
-	Explain(user, backend string) ([]Explanation, error)
+	// Explain tells where a user would go.
+	Explain(q Question) ([]Explanation, error)
 }
 
 // Kick says whose sessions are to be ended: those of one user or mask, those on
@@ -62,6 +62,16 @@ type Population struct {
 	Idle     int // that have an entry and no session
 }
 
+// Question is what is known of a login that is asked about. What is empty is not
+// known.
+type Question struct {
+	User    string
+	Backend string     // only this one; "" is all that his logins may come to
+	From    netip.Addr // the client
+	SNI     string     // the name he asks for by TLS
+	Bind    string     // the address he comes to, as the file has it, or the frontend's name
+}
+
 // Explanation is where a user would go, and why, in words and numbers.
 type Explanation struct {
 	Backend, Table, Algo string
@@ -72,6 +82,7 @@ type Explanation struct {
 	Entry                string   // what the table says
 	Pin, Move            string   // "" for none
 	Servers              []string // a line each, in the order of the algorithm
+	Client               []string // what rules and wrong passwords do to him, if he is known
 	Limits               []string // a line for each limit
 	Notes                []string // what else matters, such as votes
 }

@@ -59,12 +59,12 @@ func (n *snapshot) Population(table string) map[string]Population {
 	return map[string]Population{"mail1": {Users: 10, Sessions: 25, Idle: 3}}
 }
 
-func (n *snapshot) Explain(user, backend string) ([]Explanation, error) {
-	n.note("explain %s %q", user, backend)
+func (n *snapshot) Explain(q Question) ([]Explanation, error) {
+	n.note("explain %s %q from %s, sni %q, bind %q", q.User, q.Backend, q.From, q.SNI, q.Bind)
 	return []Explanation{
 		{Backend: "mail", Table: "users", Algo: "hash: in this order", Key: "alice", Way: "logins of frontend imaps",
 			Verdict: "mail1", Why: "the table says that he lives there", Entry: "lives on mail1\nsince 3h", Pin: "to mail1", Move: "under way to mail2",
-			Servers: []string{"mail2 UP", "mail1 DOWN"}, Limits: []string{"sessions on mail1: 2 of 500 (0 %)"}, Notes: []string{"frozen"}},
+			Servers: []string{"mail2 UP", "mail1 DOWN"}, Client: []string{"frontend imaps: no rules"}, Limits: []string{"sessions on mail1: 2 of 500 (0 %)"}, Notes: []string{"frozen"}},
 		{Backend: "other", Algo: "roundrobin", Way: "no frontend leads there", Verdict: "nowhere", Why: "there is no server"},
 	}, n.fail
 }

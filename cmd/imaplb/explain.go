@@ -1,16 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"imaplb/auth"
 	"imaplb/balancer"
-	"imaplb/cluster"
 	"imaplb/frontend"
 	"imaplb/stats"
 )
@@ -19,18 +18,21 @@ import (
 const maxRanked = 8
 
 // Explain tells where a user would go, without a login. It changes nothing.
-func (n *node) Explain(user, backend string) (list []stats.Explanation, err error) {
-	user = auth.NormalizeUser(user)
+func (n *node) Explain(q stats.Question) (list []stats.Explanation, err error) {
+	q.User = auth.NormalizeUser(q.User)
+	if q.Bind != "" && !n.listensOn(q.Bind) {
+		return nil, fmt.Errorf("no frontend of mode imap is called %q or listens there", q.Bind)
+	}
 	for _, b := range n.parts.Load().backends {
-		if backend != "" && b.Name != backend {
+		if q.Backend != "" && b.Name != q.Backend {
 			continue
 		}
-		ways := n.waysTo(b, user)
-		if backend != "" && len(ways) == 0 {
+		ways := n.waysTo(b, &q)
+		if q.Backend != "" && len(ways) == 0 {
 			ways = []taggedWay{{words: "no frontend leads there"}}
 		}
 		for _, w := range ways {
-			list = append(list, n.explain(b, user, w))
+			list = append(list, n.explain(b, &q, w))
 		}
 	}
 	if len(list) == 0 {
@@ -40,23 +42,50 @@ func (n *node) Explain(user, backend string) (list []stats.Explanation, err erro
 }
 
 // taggedWay is how logins come to a backend that want servers with one tag.
-type taggedWay struct{ tag, words string }
+type taggedWay struct {
+	tag, words string
+	frontends  []*frontend.Frontend
+}
+
+// asks reports whether a question is about a frontend, and is the question to
+// ask that one.
+func asks(f *frontend.Frontend, q *stats.Question) (frontend.Question, bool) {
+	to := frontend.Question{User: q.User, SNI: q.SNI, Bind: q.Bind, Source: q.From}
+	if q.Bind == f.Name {
+		to.Bind = ""
+	}
+	return to, to.Bind == "" || slices.Contains(f.Settings().Config.Bind, to.Bind)
+}
+
+func (n *node) listensOn(bind string) bool {
+	return slices.ContainsFunc(n.engine.Frontends(), func(f *frontend.Frontend) bool {
+		_, is := asks(f, &stats.Question{Bind: bind})
+		return is && f.Settings().Config.Mode == "imap"
+	})
+}
 
 // waysTo names the frontends whose logins of a user go to a backend, and the
 // routes by which they do: an element for each tag.
-func (n *node) waysTo(b *backend, user string) (list []taggedWay) {
+func (n *node) waysTo(b *backend, q *stats.Question) (list []taggedWay) {
 	for _, f := range n.engine.Frontends() {
-		for _, w := range f.Ways(user) {
+		to, is := asks(f, q)
+		if !is {
+			continue
+		}
+		for _, w := range f.Ways(to) {
 			if w.Backend != b.Backend {
 				continue
 			}
 			words := wayWords(f.Name, w)
 			i := slices.IndexFunc(list, func(t taggedWay) bool { return t.tag == w.Tag })
 			if i < 0 {
-				list = append(list, taggedWay{w.Tag, "logins of frontend " + words})
+				list = append(list, taggedWay{w.Tag, "logins of frontend " + words, []*frontend.Frontend{f}})
 				continue
 			}
 			list[i].words += ", " + words
+			if !slices.Contains(list[i].frontends, f) {
+				list[i].frontends = append(list[i].frontends, f)
+			}
 		}
 	}
 	for i := range list {
@@ -71,20 +100,23 @@ func wayWords(name string, w frontend.Way) string {
 	if w.Route > 0 {
 		name += fmt.Sprintf(" by its route %d", w.Route)
 	}
+	if w.Since != "" {
+		name += " (" + w.Since + ")"
+	}
 	if w.If != "" {
 		name += " if " + w.If
 	}
 	return name
 }
 
-func (n *node) explain(b *backend, user string, way taggedWay) stats.Explanation {
+func (n *node) explain(b *backend, q *stats.Question, way taggedWay) stats.Explanation {
 	now := time.Now()
 	cfg := b.Config()
-	e := stats.Explanation{Backend: b.Name, Table: cfg.StickTable, Algo: cfg.Balance, Key: user, Way: way.words}
+	e := stats.Explanation{Backend: b.Name, Table: cfg.StickTable, Algo: cfg.Balance, Key: q.User, Way: way.words}
 	if t := b.Table(); t != nil {
-		e.Key = t.KeyOf(user)
+		e.Key = t.KeyOf(q.User)
 	}
-	is := b.Backend.Explain(now, balancer.Ask{Key: e.Key, Tag: way.tag})
+	is := b.Backend.Explain(now, balancer.Ask{Key: e.Key, Source: q.From, Tag: way.tag})
 	e.Verdict, e.Why = verdict(b, &is, way.tag)
 	if is.Found {
 		e.Entry = entryWords(now, &is)
@@ -99,17 +131,37 @@ func (n *node) explain(b *backend, user string, way taggedWay) stats.Explanation
 	}
 	if to, held := n.cluster.MovedTo(e.Table, e.Key); held {
 		e.Move = "under way to " + to + ": logins wait until his sessions elsewhere have ended"
+		e.Verdict, e.Why = "waits, and then to "+to, "he is being moved there"
 	}
+	e.Limits = n.limitWords(now, b, cmp.Or(is.Server, is.Full), way.frontends)
+	// In the order in which a login meets them.
+	if what, why := n.client(now, q, way.frontends, &e); what != "" {
+		refuse(&e, what, why)
+	} else if what, why = n.userLimits(now, b, q, &e); what != "" {
+		refuse(&e, what, why)
+	}
+	n.explainServers(b, way.tag, &e)
+	if reason, frozen := n.cluster.Frozen(); n.mesh != nil && frozen {
+		e.Notes = append(e.Notes, "frozen, nobody is moved: "+reason)
+	}
+	if b.InPanic() {
+		e.Notes = append(e.Notes, fmt.Sprintf("less than %d %% of the servers are up, so health counts for nothing (panic_threshold)", cfg.PanicThreshold))
+	}
+	return e
+}
+
+// explainServers adds the servers in the order of the algorithm.
+func (n *node) explainServers(b *backend, tag string, e *stats.Explanation) {
 	servers := b.Servers()
-	switch cfg.Balance {
+	switch e.Algo {
 	case "hash":
 		servers = b.HashOrder(e.Key)
 		e.Algo = "hash: for this user the servers stand in this order, and the first that takes new users gets him"
-		if way.tag != "" {
-			e.Algo = "hash: for this user the servers stand in this order, and the first with the tag " + way.tag + " that takes new users gets him"
+		if tag != "" {
+			e.Algo = "hash: for this user the servers stand in this order, and the first with the tag " + tag + " that takes new users gets him"
 		}
 	default:
-		e.Algo = cfg.Balance + ": its choice depends on the moment"
+		e.Algo += ": its choice depends on the moment"
 	}
 	for _, s := range servers[:min(len(servers), maxRanked)] {
 		e.Servers = append(e.Servers, n.serverWords(b, s))
@@ -117,12 +169,19 @@ func (n *node) explain(b *backend, user string, way taggedWay) stats.Explanation
 	if more := len(servers) - maxRanked; more > 0 {
 		e.Servers = append(e.Servers, fmt.Sprintf("and %d more", more))
 	}
-	e.Limits = n.limitWords(b, is.Server, user)
-	if reason, frozen := n.cluster.Frozen(); n.mesh != nil && frozen {
-		e.Notes = append(e.Notes, "frozen, nobody is moved: "+reason)
-	}
-	return e
 }
+
+// refuse makes the verdict that the login comes to nothing before a server is
+// chosen.
+func refuse(e *stats.Explanation, what, why string) {
+	if !strings.HasPrefix(e.Verdict, nowhere) {
+		why += "; without that: " + e.Verdict + ", since " + e.Why
+	}
+	e.Verdict, e.Why = nowhere+what, why
+}
+
+// nowhere begins the verdict of a login that is refused.
+const nowhere = "nowhere, "
 
 // verdict is where the user goes and the rule that says so.
 func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) {
@@ -133,7 +192,7 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 	case errors.Is(is.Err, balancer.ErrFull) && b.Config().TimeoutQueue > 0:
 		goes = fmt.Sprintf("nowhere at once, it waits up to %s for a place", b.Config().TimeoutQueue)
 	case is.Err != nil:
-		goes = "nowhere, the login is refused: " + strings.TrimPrefix(is.Err.Error(), "balancer: ")
+		goes = nowhere + "the login is refused: " + strings.TrimPrefix(is.Err.Error(), "balancer: ")
 	default:
 		goes = "whichever server the algorithm chooses at that moment"
 	}
@@ -149,8 +208,6 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 		if b.Table() == nil {
 			why = "there is no stick table, so the algorithm chooses"
 		}
-	case errors.Is(is.Err, balancer.ErrFull) && home != nil && !home.Away():
-		why = "the table says that he lives on " + home.Name + ", which is full"
 	case home == nil:
 		why = "he lived on " + is.Entry.Server + ", which is not in the configuration any more"
 	case !home.Fits(tag):
@@ -158,6 +215,9 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 	default:
 		state := home.State()
 		why = fmt.Sprintf("he lived on %s, which is %s and does not take him now", home.Name, state.Text())
+	}
+	if is.Full != nil {
+		why += ", but " + is.Full.Name + " is full"
 	}
 	return goes, why
 }
@@ -173,63 +233,3 @@ func entryWords(now time.Time, is *balancer.Explained) string {
 }
 
 func ago(now, t time.Time) string { return max(now.Sub(t), 0).Round(time.Second).String() }
-
-// serverWords is the state of a server with what led to it.
-func (n *node) serverWords(b *backend, s *balancer.Server) string {
-	state := s.State()
-	text := fmt.Sprintf("%s %s, weight %d, %d sessions at this peer", s.Name, state.Text(), s.Weight(), s.Scur.Load())
-	if tags := s.Tags(); len(tags) > 0 {
-		text += ", tags " + strings.Join(tags, ",")
-	}
-	if state.Health.Check != "" {
-		text += ", last check " + state.Health.Check
-		if state.Health.Desc != "" {
-			text += " (" + state.Health.Desc + ")"
-		}
-	}
-	up, down := sides(n.cluster.Votes(b.Name, s.Name))
-	if n.mesh != nil && len(up)+len(down) > 0 {
-		text += fmt.Sprintf("; up for %s, down for %s", listOr(up), listOr(down))
-	}
-	if f, ok := n.cluster.FlushOf(time.Now(), b.Name, s.Name); ok && f.Phase == cluster.FlushRuns {
-		text += "; its users are being moved away"
-	}
-	return text
-}
-
-func listOr(names []string) string {
-	if len(names) == 0 {
-		return "nobody"
-	}
-	return strings.Join(names, ",")
-}
-
-// limitWords tells how near the limits are that a login would meet.
-func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []string) {
-	line := func(what string, now, limit int64) {
-		if limit > 0 {
-			lines = append(lines, fmt.Sprintf("%s: %d of %d (%d %%)", what, now, limit, 100*now/limit))
-		}
-	}
-	if s != nil {
-		line("sessions on "+s.Name, s.Scur.Load(), s.Limit())
-		line("logins under way at "+s.Name, s.Logins.Load(), int64(s.Maxlogins()))
-		if waiting := s.Qcur.Load(); waiting > 0 { // else there is no limit in sight
-			line("logins waiting for "+s.Name, waiting, int64(s.Maxqueue()))
-		}
-	}
-	if limit := b.UserLimits().MaxUserSessions; limit > 0 {
-		all, _ := n.engine.UserSessionsNow(b.Backend, user, netip.Addr{})
-		line("sessions of the user at this peer", int64(all), int64(limit))
-	}
-	if waiting := b.Qcur.Load(); waiting > 0 {
-		lines = append(lines, fmt.Sprintf("logins that wait for a place in the backend: %d", waiting))
-	}
-	for _, f := range n.engine.Frontends() {
-		if f.Leads(b.Backend) {
-			line("connections of frontend "+f.Name, f.Conns.Load(), int64(f.Settings().Config.Maxconn))
-		}
-	}
-	line("connections of this process", n.engine.Conns.Load(), int64(n.maxconn()))
-	return slices.Clip(lines)
-}

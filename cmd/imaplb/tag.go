@@ -1,6 +1,9 @@
 package main
 
-import "imaplb/balancer"
+import (
+	"imaplb/balancer"
+	"imaplb/frontend"
+)
 
 // tagOf is the tag that the routes of IMAP logins give to who has this key in a
 // backend, "" where there is none, or several may be. A key that is no user's
@@ -8,7 +11,7 @@ import "imaplb/balancer"
 func (n *node) tagOf(b *balancer.Backend, key string) (tag string) {
 	first := true
 	for _, f := range n.engine.Frontends() {
-		for _, w := range f.Ways(key) {
+		for _, w := range f.Ways(frontend.Question{User: key}) {
 			switch {
 			case w.Backend.Backend != b:
 			case first:
