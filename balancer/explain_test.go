@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // A pin decides before the table and the algorithm, but not over sessions that
@@ -95,37 +96,47 @@ func TestExplainIsPlace(t *testing.T) {
 		s.Pinned = func(key string) string { return pins[key] }
 		for i := range s.Servers {
 			s.Servers[i].Config.Maxconn = rng.IntN(4)
+			s.Servers[i].Config.Maxlogins = rng.IntN(3)
+			s.Servers[i].Config.LoginRate = 2 * rng.IntN(2)
 			s.Servers[i].Config.Weight = 50 * rng.IntN(4)
 			s.Servers[i].Config.Backup = rng.IntN(4) == 0
 			s.Servers[i].Config.Tags = [][]string{nil, {"ssd"}, {"ssd", "hdd"}}[rng.IntN(3)]
 		}
+		s.Config.PanicThreshold = 50 * rng.IntN(2)
 		b := NewBackend(start, "mail", 3, s)
-		var sessions []*Placement
+		now := start
+		var sessions, logins []*Placement
 		for step := range 60 {
 			server := b.Servers()[rng.IntN(len(b.Servers()))]
 			key := fmt.Sprint("u", rng.IntN(5))
-			switch rng.IntN(8) {
+			now = now.Add(time.Duration(rng.IntN(300)) * time.Millisecond)
+			switch rng.IntN(10) {
 			case 0:
-				server.SetAdmin(start, Admin(rng.IntN(int(numAdmin))))
+				server.SetAdmin(now, Admin(rng.IntN(int(numAdmin))))
 			case 1:
-				server.SetHealth(start, []Health{up, down}[rng.IntN(2)])
+				server.SetHealth(now, []Health{up, down}[rng.IntN(2)])
 			case 2:
 				frozen = !frozen
 			case 3:
 				pins[key] = []string{"", server.Name, "gone"}[rng.IntN(3)]
 			case 4:
 				if n := len(sessions); n > 0 {
-					sessions[n-1].End(start)
+					sessions[n-1].End(now)
 					sessions = sessions[:n-1]
+				}
+			case 5:
+				if n := len(logins); n > 0 {
+					logins[n-1].End(now)
+					logins = logins[:n-1]
 				}
 			}
 			ask := Ask{Key: key, Tag: []string{"", "", "ssd", "hdd"}[rng.IntN(4)]}
-			before, known := s.Table.Lookup(start, key)
-			e := b.Explain(start, ask)
-			if after, still := s.Table.Lookup(start, key); after != before || still != known {
+			before, known := s.Table.Lookup(now, key)
+			e := b.Explain(now, ask)
+			if after, still := s.Table.Lookup(now, key); after != before || still != known {
 				t.Fatalf("seed %d, step %d: Explain changed the entry", seed, step)
 			}
-			p, err := b.Place(start, ask)
+			p, err := b.Place(now, ask)
 			if err != nil {
 				if !errors.Is(e.Err, err) || e.Server != nil || e.Full != nil && !(e.Full.Full() && errors.Is(err, ErrFull)) {
 					t.Fatalf("seed %d, step %d: Explain = %+v, Place = %v", seed, step, e, err)
@@ -135,10 +146,13 @@ func TestExplainIsPlace(t *testing.T) {
 			if e.Server != p.Server || e.Sticky != p.Sticky {
 				t.Fatalf("seed %d, step %d: Explain = %+v, placed on %s, sticky %v", seed, step, e, p.Server.Name, p.Sticky)
 			}
-			if p.Begin(start) == nil {
+			switch {
+			case rng.IntN(4) == 0:
+				logins = append(logins, &p) // for a while
+			case p.Begin(now) == nil:
 				sessions = append(sessions, &p)
-			} else {
-				p.End(start)
+			default:
+				p.End(now)
 			}
 		}
 	}

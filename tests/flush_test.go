@@ -111,3 +111,37 @@ func TestClusterFlushCarrierStops(t *testing.T) {
 	f.lbs[1].signal(syscall.SIGTERM)
 	f.wantEmptied("lb1", f.lbs[0])
 }
+
+// A flush that cannot go on waits and says why, a second one is refused, and it
+// ends when another server takes users again.
+func TestFlushWaits(t *testing.T) {
+	t.Parallel()
+	pair := sharedDovecots(t)
+	l := runLB(t, options{servers: serversOf(pair[:]...)})
+	l.wantErrors = true // no server takes new users for a while
+	user := newUser()
+	l.tell("set table users key " + user + " server s1")
+	c := loggedIn(t, l.plain, user)
+	l.tell("set server mail/s2 state maint")
+	l.tell("set server mail/s1 state drain")
+	if said := l.ask("flush server mail/s1"); !strings.Contains(said, "are being moved away, 100 at once") {
+		t.Fatalf("flush = %q", said)
+	}
+	within(t, patience, "show servers tells that it waits", func() bool { return l.served("s1")[8] == "0/1,waits" })
+	if said := l.ask("show flushes"); !strings.Contains(said, "waits: no other server takes users") {
+		t.Errorf("show flushes = %q, want why it waits", said)
+	}
+	if said := strings.TrimSpace(l.ask("flush server mail/s1 max-parallel 5")); said != "a flush of this server is under way (see 'show flushes')" {
+		t.Errorf("a second flush = %q", said)
+	}
+	c.alive()
+	l.tell("set server mail/s2 state ready")
+	c.bye(patience, "[UNAVAILABLE]")
+	within(t, patience, "the flush has ended", func() bool { return l.served("s1")[8] == "-" })
+	if got := l.home(user); got != "s2" {
+		t.Errorf("home = %q, want s2", got)
+	}
+	if said := strings.TrimSpace(l.ask("flush stop mail/s1")); said != "no flush of this server is under way" {
+		t.Errorf("flush stop of one that has ended = %q", said)
+	}
+}
