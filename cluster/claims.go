@@ -214,7 +214,7 @@ func (c *Claims) settle(now time.Time, s *claimed, kind ClaimKind) {
 		need.Used = s.server.Allow(now, kind, fair)
 	}
 	wish := max(cl.here, min(fair, possible))
-	if kind != ClaimRate { // what was begun a moment ago is used up
+	if kind != ClaimRate {
 		wish = max(wish, min(need.Used, maxClaim))
 	}
 	switch {
@@ -262,34 +262,45 @@ func (c *Claims) tell(now time.Time, s *claimed, cl *claim, need Need) {
 func (c *Claims) targets(now time.Time, s *claimed, kind ClaimKind) (fair, possible int64) {
 	cl := &s.claims[kind]
 	turn := int(now.Unix() / claimTurn)
+	self := c.weigh(s, kind, false)
+	cl.crowded = c.parts.split(cl.limit, turn)
+	fair = c.parts.parts[self]
+	if kind == ClaimRate {
+		return fair, fair // what was begun a moment ago is used up
+	}
+	c.weigh(s, kind, true)
+	c.parts.split(cl.limit, turn)
+	return fair, c.parts.parts[self]
+}
+
+// weigh puts what all want on the scales, and what all use if that counts. It
+// returns the place of this peer.
+func (c *Claims) weigh(s *claimed, kind ClaimKind, used bool) (self int) {
+	cl := &s.claims[kind]
 	least := floor(cl.limit, len(c.names))
-	var parts [2]int64
-	for round := range parts {
-		c.parts.reset()
-		self, n := 0, 0
-		for _, name := range c.names {
-			t := cl.told
-			if name != c.self {
-				var takes bool
-				if t, takes = c.peers[name].tells(s.id, kind); !takes {
-					continue
-				}
-			} else {
-				self = n
-			}
-			n++
-			if round == 0 || kind == ClaimRate {
-				t.used = 0
-			}
+	c.parts.reset()
+	for _, name := range c.names {
+		t, takes := c.saidOf(name, s, kind)
+		if name == c.self {
+			self = len(c.parts.parts)
+		}
+		if !used {
+			t.used = 0
+		}
+		if takes {
 			c.parts.add(max(least, t.used), t.wants)
 		}
-		crowded := c.parts.split(cl.limit, turn)
-		if round == 0 {
-			cl.crowded = crowded
-		}
-		parts[round] = c.parts.parts[self]
 	}
-	return parts[0], parts[1]
+	return self
+}
+
+// saidOf is what a peer, or this one, tells of a limit.
+func (c *Claims) saidOf(name string, s *claimed, kind ClaimKind) (t told, takes bool) {
+	if name != c.self {
+		return c.peers[name].tells(s.id, kind)
+	}
+	cl := &s.claims[kind]
+	return told{cl.bid, cl.told.used, cl.told.wants}, true
 }
 
 // others is the sum of what the others have bid.

@@ -119,29 +119,22 @@ type ClaimView struct {
 	Parts  []ClaimPart // of all that have the limit, by name, as they told
 }
 
-// View lists the limits by the names of the servers.
+// View lists the limits by the names of the servers, as of the last Step.
 func (c *Claims) View() (list []ClaimView) {
 	for _, s := range c.servers {
 		for kind := range claimKinds {
-			cl := &s.claims[kind]
-			if cl.limit == 0 {
-				continue
+			if cl := &s.claims[kind]; cl.limit > 0 {
+				list = append(list, ClaimView{s.name, kind, cl.limit, cl.here, c.partsOf(s, kind)})
 			}
-			v := ClaimView{Server: s.name, Kind: kind, Limit: cl.limit, Here: cl.here}
-			for _, name := range c.names {
-				t, takes := told{cl.bid, cl.told.used, cl.told.wants}, true
-				if name != c.self {
-					p := c.peers[name]
-					if p == nil {
-						continue // gone since the last step
-					}
-					t, takes = p.tells(s.id, kind)
-				}
-				if takes {
-					v.Parts = append(v.Parts, ClaimPart{name, t.bid, t.used, t.wants})
-				}
-			}
-			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func (c *Claims) partsOf(s *claimed, kind ClaimKind) (list []ClaimPart) {
+	for _, name := range c.names {
+		if t, takes := c.saidOf(name, s, kind); takes {
+			list = append(list, ClaimPart{name, t.bid, t.used, t.wants})
 		}
 	}
 	return list

@@ -212,8 +212,7 @@ func (n *node) limitWords(b *backend, s *balancer.Server, user string) (lines []
 		}
 	}
 	if s != nil {
-		line("sessions on "+s.Name, s.Scur.Load(), s.Limit())
-		line("logins under way at "+s.Name, s.Logins.Load(), int64(s.Maxlogins()))
+		lines = append(lines, serverLimitWords(time.Now(), s)...)
 		if waiting := s.Qcur.Load(); waiting > 0 { // else there is no limit in sight
 			line("logins waiting for "+s.Name, waiting, int64(s.Maxqueue()))
 		}
