@@ -47,14 +47,22 @@ type Setup struct {
 	// Pinned, if not nil, is the server that an operator pinned a key of the
 	// table to, "" for none. It is called for every login and must not block.
 	Pinned func(key string) (server string)
+	// Shared says that the limits of servers are those of several processes
+	// together: this one has nothing of them but what Server.Allow gives it. It
+	// is the same for the life of a backend.
+	Shared bool
+	// OnFull, if not nil, is called when a login does not get a place at once.
+	// It must not block.
+	OnFull func()
 }
 
 // Backend is a named group of servers with one algorithm. It is shared: any
 // goroutine may call any method.
 type Backend struct {
 	// Immutable.
-	Name string
-	ID   int // unique over frontends and backends
+	Name   string
+	ID     int  // unique over frontends and backends
+	shared bool // Setup.Shared
 
 	Counters // of all servers, removed ones too
 
@@ -83,12 +91,13 @@ type pool struct {
 	pinned   func(key string) string
 	maxqueue int64 // of the backend's own queue; 0 is no limit
 	paced    bool  // some server has a login_rate or a slow start
+	onFull   func()
 }
 
 // NewBackend returns a backend whose servers are up since now and in the state
 // the configuration gives them. Servers are numbered from 1.
 func NewBackend(now time.Time, name string, id int, setup Setup) *Backend {
-	b := &Backend{Name: name, ID: id, nextID: 1}
+	b := &Backend{Name: name, ID: id, shared: setup.Shared, nextID: 1}
 	b.line.count = &b.Counters
 	b.pool.Store(&pool{})
 	b.state.Store(&period{running: true, since: now})
@@ -117,7 +126,7 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 	defer b.mu.Unlock()
 	old := b.pool.Load()
 	p := &pool{cfg: setup.Config, table: setup.Table, onChange: setup.OnChange, frozen: setup.Frozen, pinned: setup.Pinned,
-		byName: map[string]*Server{}}
+		onFull: setup.OnFull, byName: map[string]*Server{}}
 	for _, spec := range setup.Servers {
 		s := old.byName[spec.Name]
 		keep := spec.Keep && s != nil

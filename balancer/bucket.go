@@ -33,3 +33,11 @@ func (b *bucket) take(now, rate int64) bool {
 	b.next.Store(next + step)
 	return true
 }
+
+// resize is for a rate that rises from old: the tokens that are there stay what
+// they are, and no more come at once.
+func (b *bucket) resize(now, old, rate int64) {
+	debt := min(max(b.next.Load()-now, 0), int64(time.Second))
+	tokens := (int64(time.Second) - debt) * old // in parts of a second
+	b.next.Store(now + int64(time.Second) - tokens/rate)
+}

@@ -7,30 +7,32 @@ import (
 
 // limits are what a server takes at once. 0 is no limit.
 type limits struct {
-	maxconn   atomic.Int64
+	shared    bool // maxconn, maxlogins and loginRate are those of all peers together; immutable
+	maxconn   limit
 	minconn   atomic.Int64
 	maxqueue  atomic.Int64
-	maxlogins atomic.Int64
-	loginRate atomic.Int64 // per second
-	tokens    bucket       // of loginRate; taken from under queue.mu
-	any       atomic.Bool  // some of maxconn, maxlogins and loginRate is set
+	maxlogins limit
+	loginRate limit       // per second
+	tokens    bucket      // of loginRate; taken from under queue.mu
+	any       atomic.Bool // some of maxconn, maxlogins and loginRate is set
 }
 
 func (l *limits) configure(cfg *ServerConfig) {
 	l.minconn.Store(int64(cfg.Minconn))
 	l.maxqueue.Store(int64(cfg.Maxqueue))
-	l.maxlogins.Store(int64(cfg.Maxlogins))
-	l.loginRate.Store(int64(cfg.LoginRate))
+	l.maxlogins.set(int64(cfg.Maxlogins), l.shared)
+	l.loginRate.set(int64(cfg.LoginRate), l.shared)
 	l.setMaxconn(int64(cfg.Maxconn))
 }
 
 func (l *limits) setMaxconn(n int64) {
-	l.maxconn.Store(n)
-	l.any.Store(n > 0 || l.maxlogins.Load() > 0 || l.loginRate.Load() > 0)
+	l.maxconn.set(n, l.shared)
+	l.any.Store(n > 0 || l.maxlogins.all.Load() > 0 || l.loginRate.all.Load() > 0)
 }
 
-// Maxconn is the most sessions at once; 0 is no limit.
-func (s *Server) Maxconn() int { return int(s.limits.maxconn.Load()) }
+// Maxconn is the most sessions at once, of all peers that share the limit; 0 is
+// no limit.
+func (s *Server) Maxconn() int { return int(s.limits.maxconn.all.Load()) }
 
 // SetMaxconn changes the most sessions at once, until the next reload; 0 is no
 // limit. Who waits for the room this makes is let in soon.
@@ -42,32 +44,34 @@ func (s *Server) SetMaxconn(n int) {
 // Maxqueue is the most logins that may wait for the server; 0 is no limit.
 func (s *Server) Maxqueue() int { return int(s.limits.maxqueue.Load()) }
 
-// Maxlogins is the most logins under way at once; 0 is no limit.
-func (s *Server) Maxlogins() int { return int(s.limits.maxlogins.Load()) }
+// Maxlogins is the most logins under way at once, of all peers that share the
+// limit; 0 is no limit.
+func (s *Server) Maxlogins() int { return int(s.limits.maxlogins.all.Load()) }
 
-// Limit is the most sessions at once as it is in force now; 0 is no limit. With
-// minconn it lies between minconn and maxconn, in proportion to the sessions of
-// the backend, those that wait included, and is maxconn when they are fullconn
-// or more. It is less in a slow start. HAProxy's srv_dynamic_maxconn.
-func (s *Server) Limit() int64 {
-	return s.warmed(s.dynamicLimit())
+// Limit is the most sessions at once as it is in force now at this process,
+// false for no limit. With minconn it lies between minconn and maxconn, in
+// proportion to the sessions of the backend, those that wait included, and is
+// maxconn when they are fullconn or more. Of limits that peers share each has
+// its part. It is less in a slow start. HAProxy's srv_dynamic_maxconn.
+func (s *Server) Limit() (n int64, some bool) {
+	here, some := s.limits.maxconn.now()
+	return s.warmed(s.dynamicLimit(here)), some
 }
 
-func (s *Server) dynamicLimit() int64 {
-	most, least := s.limits.maxconn.Load(), s.limits.minconn.Load()
+// dynamicLimit is what minconn leaves of a claim on maxconn. The claim stands
+// to maxconn as its part of minconn to that, and so for fullconn.
+func (s *Server) dynamicLimit(here int64) int64 {
+	most, least := s.limits.maxconn.all.Load(), s.limits.minconn.Load()
 	b := s.Backend
 	full := int64(b.Config().Fullconn)
-	if most == 0 || least == 0 || least >= most || full == 0 {
-		return most
+	if least == 0 || least >= most || full == 0 {
+		return here
 	}
 	conns := b.Scur.Load() + b.queue.waiting.Load()
-	if conns >= full {
-		return most
-	}
-	return max(least, conns*most/full)
+	return min(here, max((least*here+most-1)/most, conns*most/full))
 }
 
-// warmed is what a slow start leaves of a limit, at least 1; 0 stays no limit.
+// warmed is what a slow start leaves of a limit, at least 1; 0 stays 0.
 func (s *Server) warmed(n int64) int64 {
 	if n == 0 || s.warming.Load() == 0 {
 		return n
@@ -93,20 +97,29 @@ func (s *Server) full() bool {
 
 // atLimit is full as far as time alone does not change it.
 func (s *Server) atLimit() bool {
-	if n := s.Limit(); n > 0 && s.Scur.Load() >= n {
+	if n, some := s.Limit(); some && s.Scur.Load() >= n {
 		return true
 	}
-	n := s.warmed(s.limits.maxlogins.Load())
-	return n > 0 && s.Logins.Load() >= n
+	if n, some := s.limits.maxlogins.now(); some && s.Logins.Load() >= s.warmed(n) {
+		return true
+	}
+	n, some := s.limits.loginRate.now()
+	return some && n == 0 // others have all of it
 }
 
 // tokenWait is how long login_rate wants the next login to wait.
 func (s *Server) tokenWait(now int64) time.Duration {
-	rate := s.warmed(s.limits.loginRate.Load())
+	rate := s.loginRate()
 	if rate == 0 {
 		return 0
 	}
 	return s.limits.tokens.wait(now, rate)
+}
+
+// loginRate is what is in force of it now.
+func (s *Server) loginRate() int64 {
+	n, _ := s.limits.loginRate.now()
+	return s.warmed(n)
 }
 
 // take reserves the place of one session that logs in; free gives it back.
@@ -129,7 +142,7 @@ func (s *Server) reserveLocked(now time.Time) bool {
 	if s.atLimit() {
 		return false
 	}
-	if rate := s.warmed(s.limits.loginRate.Load()); rate > 0 && !s.limits.tokens.take(now.UnixNano(), rate) {
+	if rate := s.loginRate(); rate > 0 && !s.limits.tokens.take(now.UnixNano(), rate) {
 		return false
 	}
 	s.enter()

@@ -41,6 +41,7 @@ type Server struct {
 func newServer(now time.Time, b *Backend, name string, id int) *Server {
 	s := &Server{Name: name, ID: id, Backend: b, hash: xxhash.Sum64String(name)}
 	s.agentPer.Store(100)
+	s.limits.shared = b.shared
 	s.line.count = &s.Counters
 	s.state.Store(&State{
 		FromFile: true, Health: Health{Up: true},

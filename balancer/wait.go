@@ -29,13 +29,17 @@ func (b *Backend) PlaceOrWait(now time.Time, ask Ask, w *Waiter, k Waker) (Place
 	case err == nil:
 		b.begin(now)
 		return p, nil
-	case !errors.Is(err, ErrFull) || b.Config().TimeoutQueue == 0:
+	case !errors.Is(err, ErrFull):
+		return Placement{}, err
+	case b.Config().TimeoutQueue == 0:
+		b.pool.Load().full()
 		return Placement{}, err
 	}
 	home := p.Server // nil where the algorithm would have had to choose
 	if !b.join(home, ask.Tag, w, k) {
 		return Placement{}, ErrQueueFull
 	}
+	b.pool.Load().full()
 	b.joined(now, &ask, home, w)
 	return Placement{Server: home}, ErrWaiting
 }

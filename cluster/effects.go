@@ -23,6 +23,8 @@ type OrderEffects interface {
 	Admin(backend, server, state string) (outcome string)
 	// Weight gives a server the weight, 0 to 256.
 	Weight(backend, server string, weight int) (outcome string)
+	// Maxconn gives a server the maxconn of all peers together, 0 for none.
+	Maxconn(backend, server string, n int) (outcome string)
 	// Kick ends sessions that this process has.
 	Kick(k Kick) (outcome string)
 	// Clear removes the entry of a key from a table, or all if key is empty.

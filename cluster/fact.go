@@ -20,6 +20,7 @@ const (
 const (
 	kindAdmin     = "admin"     // admin/BACKEND/SERVER: admin state by order
 	kindWeight    = "weight"    // weight/BACKEND/SERVER: weight by order
+	kindMaxconn   = "maxconn"   // maxconn/BACKEND/SERVER: maxconn by order
 	kindPin       = "pin"       // pin/TABLE/KEY: where a user always goes
 	kindFlush     = "flush"     // flush/BACKEND/SERVER: the users of a server are being moved away
 	kindFlushStop = "flushstop" // flushstop/ID: stop that, once

@@ -21,7 +21,7 @@ const (
 // ErrFile says that what Load was given is not what Save wrote.
 var ErrFile = errors.New("saved orders are damaged")
 
-var savedKinds = []string{kindAdmin, kindWeight, kindPin, kindKick, kindClear, kindFlushStop}
+var savedKinds = []string{kindAdmin, kindWeight, kindMaxconn, kindPin, kindKick, kindClear, kindFlushStop}
 
 func isSaved(f *fact) bool { return slices.Contains(savedKinds, kindOf(f.key)) }
 
@@ -46,7 +46,7 @@ func (c *Cluster) Save() []byte {
 }
 
 // Load takes the orders that Save wrote, before the cluster is used. They have
-// no effects: the node asks for them with Admin, Weight and Pinned. Damaged bytes are
+// no effects: the node asks for them with Admin, Weight, Maxconn and Pinned. Damaged bytes are
 // an error and change nothing.
 func (c *Cluster) Load(now time.Time, b []byte) error {
 	facts, err := readFile(b)

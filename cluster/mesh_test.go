@@ -341,6 +341,11 @@ func (s *simNode) Admin(backend, server, state string) string {
 	return "ok"
 }
 
+func (s *simNode) Maxconn(backend, server string, n int) string {
+	s.log = append(s.log, fmt.Sprintf("maxconn %s/%s %d", backend, server, n))
+	return ""
+}
+
 func (s *simNode) Weight(backend, server string, weight int) string {
 	s.log = append(s.log, fmt.Sprintf("weight %s/%s %d", backend, server, weight))
 	return "ok"

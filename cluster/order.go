@@ -13,8 +13,11 @@ import (
 // it out. Later it would hit what began after it.
 const OrderLife = 60 * time.Second
 
-// MaxWeight is the greatest weight of a server.
-const MaxWeight = 256
+// MaxWeight is the greatest weight of a server, MaxMaxconn its greatest maxconn.
+const (
+	MaxWeight  = 256
+	MaxMaxconn = 50_000_000
+)
 
 // maxUser is the longest name of a user, or key of a table, in bytes. That of
 // a move stands in the key of a fact, with the table's name.
@@ -37,6 +40,15 @@ func (c *Cluster) OrderWeight(now time.Time, by, backend, server string, weight 
 		return fmt.Errorf("cluster: order: weight %d: expects 0 to %d", weight, MaxWeight)
 	}
 	return c.orderServer(now, kindWeight, target{backend, server}, orderText{by, strconv.Itoa(weight)})
+}
+
+// OrderMaxconn gives a server a maxconn, of all peers together, until another
+// order; 0 is no limit.
+func (c *Cluster) OrderMaxconn(now time.Time, by, backend, server string, n int) error {
+	if n < 0 || n > MaxMaxconn {
+		return fmt.Errorf("cluster: order: maxconn %d: expects 0 to %d", n, MaxMaxconn)
+	}
+	return c.orderServer(now, kindMaxconn, target{backend, server}, orderText{by, strconv.Itoa(n)})
 }
 
 // Kick says whose sessions are to be ended: those of a user, or of all users
@@ -111,12 +123,21 @@ func (c *Cluster) Weight(backend, server string) (weight int, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	return parseWeight(text[1])
+	return parseNumber(text[1], MaxWeight)
 }
 
-func parseWeight(text string) (int, bool) {
-	weight, err := strconv.Atoi(text)
-	return weight, err == nil && weight >= 0 && weight <= MaxWeight
+// Maxconn is the maxconn that orders gave a server, false for none.
+func (c *Cluster) Maxconn(backend, server string) (n int, ok bool) {
+	text, ok := c.orderOf(kindMaxconn, target{backend, server})
+	if !ok {
+		return 0, false
+	}
+	return parseNumber(text[1], MaxMaxconn)
+}
+
+func parseNumber(text string, most int) (int, bool) {
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 0 && n <= most
 }
 
 // target names a server.
@@ -194,10 +215,18 @@ func (c *Cluster) stateOrdered(now time.Time, f *fact) {
 		return
 	}
 	t := target{names[0], names[1]}
-	if kindOf(f.key) == kindWeight {
-		if weight, ok := parseWeight(text[1]); ok {
+	switch kindOf(f.key) {
+	case kindWeight:
+		if weight, ok := parseNumber(text[1], MaxWeight); ok {
 			c.carryOut(now, f, "set weight "+t.String()+" "+text[1], func() string {
 				return c.effects.Weight(t.backend, t.server, weight)
+			})
+		}
+		return
+	case kindMaxconn:
+		if n, ok := parseNumber(text[1], MaxMaxconn); ok {
+			c.carryOut(now, f, "set maxconn server "+t.String()+" "+text[1], func() string {
+				return c.effects.Maxconn(t.backend, t.server, n)
 			})
 		}
 		return

@@ -18,6 +18,7 @@ func (s *simNode) order() {
 	for _, err := range []error{
 		s.c.OrderAdmin(s.m.now, "admin uid=0", "mail", "s1", "drain"),
 		s.c.OrderWeight(s.m.now, "admin uid=0", "mail", "s1", 7),
+		s.c.OrderMaxconn(s.m.now, "admin uid=0", "mail", "s1", 30),
 		s.c.OrderKick(s.m.now, "admin uid=0", Kick{User: "alice"}),
 		s.c.OrderClear(s.m.now, "admin uid=0", "users", ""),
 		s.c.OrderClear(s.m.now, "admin uid=0", "users", "bob"),
@@ -28,7 +29,7 @@ func (s *simNode) order() {
 	}
 }
 
-var orderLog = []string{"admin mail/s1 drain", "weight mail/s1 7", `kick user "alice"`, `clear users ""`, `clear users "bob"`}
+var orderLog = []string{"admin mail/s1 drain", "weight mail/s1 7", "maxconn mail/s1 30", `kick user "alice"`, `clear users ""`, `clear users "bob"`}
 
 // Orders are carried out once by each peer, however they come to it.
 func TestOrdersAreCarriedOutByAll(t *testing.T) {
@@ -52,12 +53,18 @@ func TestOrdersAreCarriedOutByAll(t *testing.T) {
 		if weight, ok := s.c.Weight("mail", "s1"); weight != 7 || !ok {
 			t.Errorf("%s: Weight = %d, %v, want 7", s.name, weight, ok)
 		}
+		if n, ok := s.c.Maxconn("mail", "s1"); n != 30 || !ok {
+			t.Errorf("%s: Maxconn = %d, %v, want 30", s.name, n, ok)
+		}
 	}
 	if _, ok := m.nodes[1].c.Admin("mail", "s2"); ok {
 		t.Error("there is an order for another server")
 	}
 	if _, ok := m.nodes[1].c.Weight("mail", "s2"); ok {
 		t.Error("there is a weight for another server")
+	}
+	if _, ok := m.nodes[1].c.Maxconn("mail", "s2"); ok {
+		t.Error("there is a maxconn for another server")
 	}
 	var lines []string
 	for _, e := range m.nodes[2].c.Events(0) {
@@ -122,6 +129,8 @@ func TestOrdersAreRefused(t *testing.T) {
 		"word":        c.OrderAdmin(start, "admin", "mail", "s1", "broken"),
 		"much":        c.OrderWeight(start, "admin", "mail", "s1", MaxWeight+1),
 		"less than 0": c.OrderWeight(start, "admin", "mail", "s1", -1),
+		"too many":    c.OrderMaxconn(start, "admin", "mail", "s1", MaxMaxconn+1),
+		"maxconn < 0": c.OrderMaxconn(start, "admin", "mail", "s1", -1),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -173,7 +182,7 @@ func TestLateAndSavedOrders(t *testing.T) {
 	late, _ := m.nodes[0].c.Part(nil, 0, 0xffff, 0, 1<<20)
 	m.now = m.now.Add(OrderLife)
 	m.nodes[1].c.Merge(m.now, "lb1", late)
-	if got := m.nodes[1].log; len(got) != 2 {
+	if got := m.nodes[1].log; len(got) != 3 {
 		t.Errorf("did %q, want the orders that last alone", got)
 	}
 	m = newMesh(t, 1, 2)

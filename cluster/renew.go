@@ -7,6 +7,7 @@ type Renewal uint8
 const (
 	RenewAdmin Renewal = 1 << iota
 	RenewWeight
+	RenewMaxconn
 	RenewHealth
 )
 
@@ -27,6 +28,9 @@ func (c *Cluster) renew(backend, server string, what Renewal) {
 	}
 	if weight, ok := c.Weight(backend, server); ok && what&RenewWeight != 0 {
 		c.effects.Weight(backend, server, weight)
+	}
+	if n, ok := c.Maxconn(backend, server); ok && what&RenewMaxconn != 0 {
+		c.effects.Maxconn(backend, server, n)
 	}
 	if v := c.Votes(backend, server); v.Told && what&RenewHealth != 0 {
 		c.effects.Health(backend, server, v.Up)

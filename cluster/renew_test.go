@@ -11,6 +11,7 @@ func TestRenew(t *testing.T) {
 	c := newOne(t, "lb1")
 	c.OrderAdmin(start, "admin", "mail", "s1", "drain")
 	c.OrderWeight(start, "admin", "mail", "s1", 7)
+	c.OrderMaxconn(start, "admin", "mail", "s1", 30)
 	c.Vote(start, "mail", "s1", false)
 	s := c.effects.(*simNode)
 	for _, tt := range []struct {
@@ -20,6 +21,7 @@ func TestRenew(t *testing.T) {
 	}{
 		{"s1", RenewAdmin, []string{"admin mail/s1 drain"}},
 		{"s1", RenewWeight, []string{"weight mail/s1 7"}},
+		{"s1", RenewMaxconn, []string{"maxconn mail/s1 30"}},
 		{"s1", RenewHealth, []string{"health mail/s1 false"}},
 		{"s1", RenewAdmin | RenewWeight | RenewHealth, []string{"admin mail/s1 drain", "weight mail/s1 7", "health mail/s1 false"}},
 		{"s2", RenewAdmin | RenewWeight | RenewHealth, nil},

@@ -52,7 +52,7 @@ func (c *Cluster) changed(now time.Time, old, f *fact) {
 		c.orders++
 	}
 	switch kindOf(f.key) {
-	case kindAdmin, kindWeight:
+	case kindAdmin, kindWeight, kindMaxconn:
 		c.stateOrdered(now, f)
 	case kindPin:
 		c.pinned(now, f)

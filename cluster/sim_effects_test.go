@@ -22,6 +22,8 @@ func (p *simProc) Admin(_, server, state string) string {
 	return ""
 }
 
+func (p *simProc) Maxconn(string, string, int) string { return "" }
+
 func (p *simProc) Weight(_, server string, weight int) string {
 	if s := p.backend.Server(server); s != nil {
 		s.SetWeight(p.now(), weight)

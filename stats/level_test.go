@@ -15,7 +15,7 @@ func TestLevels(t *testing.T) {
 		"show flushes": "o", "show pins": "o", "show servers": "o",
 		"operator": "o", "reload": "a", "set maxconn frontend": "a", "set maxconn global": "a", "set maxconn server": "a", "set server": "a", "set severity-output": "u", "set table": "o", "set timeout": "u", "set weight": "a",
 		"show backend": "u", "show cli level": "u", "show cli sockets": "u", "show errors": "o", "show info": "u", "show servers conn": "o",
-		"show servers state": "o", "show servers health": "o", "show sess": "o", "show stat": "u", "show table": "u", "show users": "o", "show version": "u",
+		"show servers state": "o", "show servers health": "o", "show servers limits": "o", "show sess": "o", "show stat": "u", "show table": "u", "show users": "o", "show version": "u",
 		"shutdown session": "a", "shutdown sessions server": "a", "user": "u", "wait": "u", "help": "u", "prompt": "u", "quit": "u",
 	}
 	for _, cmd := range commandTable() {

@@ -80,6 +80,14 @@ func (n *snapshot) SetServerMaxconn(o Order, backend, server string, max int) er
 	return n.fail
 }
 
+func (n *snapshot) Limits() []Limit {
+	return []Limit{
+		{Backend: "mail", Server: "mail1", Kind: "maxconn", All: 500, Here: 300, UsedHere: 2, Used: 5, Parts: []LimitPart{{"lb1", 300, 2, 2}, {"lb 2", 200, 3, 9}}},
+		{Backend: "mail", Server: "mail1", Kind: "login_rate", All: 50, Here: 50, UsedHere: 1, Used: 1},
+		{Backend: "other", Server: "o1", Kind: "maxlogins", All: 10, Here: 10},
+	}
+}
+
 func (n *snapshot) Shutdown(id uint64) bool {
 	n.note("shutdown %d", id)
 	for _, s := range n.sessions {

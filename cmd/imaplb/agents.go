@@ -102,6 +102,7 @@ func (n *node) heard(now time.Time, s *balancer.Server, v health.Voice) {
 	}
 	if v.NewMaxconn && s.Maxconn() != v.Maxconn {
 		s.SetMaxconn(v.Maxconn)
+		n.claims.nudge()
 	}
 	s.SetAgent(now, a)
 	n.vote(now, s)

@@ -61,6 +61,7 @@ func (n *node) applyParts(cfg *conf.Config, p *plan) (next, old *parts) {
 	}
 	n.parts.Store(next)
 	n.settle(now, next, next.backends, nil)
+	n.claims.nudge()
 	n.names.keep(hostNames(cfg))
 	return next, old
 }
@@ -212,6 +213,9 @@ func (n *node) updateTables(old *parts, cfg *conf.Config) (tables []*sticktable.
 
 func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend, p *plan) *backend {
 	setup := balancer.Setup{Config: cfg.Balancer, Table: next.table(cfg.Balancer.StickTable), OnChange: n.serverChanged, Frozen: n.frozen}
+	if n.mesh != nil {
+		setup.Shared, setup.OnFull = true, n.claims.nudge
+	}
 	if setup.Table != nil {
 		name := setup.Table.Name()
 		setup.Pinned = func(key string) string { return n.cluster.Pinned(name, key) }

@@ -39,6 +39,17 @@ func (n *node) Weight(backend, server string, weight int) string {
 	return ""
 }
 
+// Maxconn bounds a server's sessions at all peers together.
+func (n *node) Maxconn(backend, server string, maxconn int) string {
+	s, err := n.server(backend, server)
+	if err != nil {
+		return notHere
+	}
+	s.SetMaxconn(maxconn)
+	n.claims.nudge()
+	return ""
+}
+
 // Clear removes entries without sessions from a table of this peer.
 func (n *node) Clear(table, key string) string {
 	t := n.parts.Load().table(table)

@@ -17,9 +17,13 @@ import (
 // serverWords is the state of a server with what led to it.
 func (n *node) serverWords(b *backend, s *balancer.Server) string {
 	state := s.State()
-	text := fmt.Sprintf("%s %s, weight %d, %s sessions at this peer", s.Name, state.Text(), s.Weight(), ofLimit(s.Scur.Load(), s.Limit()))
-	if limit := int64(s.Maxlogins()); limit > 0 {
-		text += fmt.Sprintf(", %s logins under way", ofLimit(s.Logins.Load(), limit))
+	text := fmt.Sprintf("%s %s, weight %d, %d", s.Name, state.Text(), s.Weight(), s.Scur.Load())
+	if limit, some := s.Limit(); some {
+		text += fmt.Sprintf(" of %d", limit)
+	}
+	text += " sessions at this peer"
+	if is := s.Share(time.Now(), balancer.MaxloginsLimit); is.All > 0 {
+		text += fmt.Sprintf(", %d of %d logins under way", is.Used, is.Here)
 	}
 	if waiting := s.Qcur.Load(); waiting > 0 {
 		text += fmt.Sprintf(", %d logins wait for it", waiting)
@@ -56,14 +60,6 @@ func listOr(names []string) string {
 	return strings.Join(names, ",")
 }
 
-// ofLimit is "17", or "17 of 500" where there is a limit.
-func ofLimit(n, limit int64) string {
-	if limit <= 0 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%d of %d", n, limit)
-}
-
 // limitLine tells how near a limit is, and what happens there once it is reached.
 // Without a limit there is nothing to tell.
 func limitLine(dst []string, what string, now, limit int64, reached string) []string {
@@ -85,8 +81,7 @@ func (n *node) limitWords(now time.Time, b *backend, s *balancer.Server, fronten
 		wait = fmt.Sprintf("logins wait for a place, %s at most", d)
 	}
 	if s != nil {
-		lines = limitLine(lines, "sessions on "+s.Name, s.Scur.Load(), s.Limit(), wait)
-		lines = limitLine(lines, "logins under way at "+s.Name, s.Logins.Load(), int64(s.Maxlogins()), wait)
+		lines = serverLimitWords(now, s, wait)
 		if d := s.LoginWait(now); d > 0 {
 			lines = append(lines, fmt.Sprintf("login_rate of %s: the next login may begin in %s", s.Name, d.Round(time.Millisecond)))
 		}

@@ -45,6 +45,7 @@ func (n *node) newCluster(cfg *conf.Config) (err error) {
 	if p.Bind != "" {
 		p.Name = n.self
 		n.mesh = &mesh{cfg: p}
+		n.claims = newClaims(n, cluster.NewClaims(n.self, uint64(n.start.UnixNano())))
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
 		}
 	}
 	g, err := peers.New(m.cfg, states, peers.Options{
-		Log: n.log, Incarnation: uint64(n.start.UnixNano()), Known: n.loadKnown(), OnPeer: n.peerEvent,
+		Log: n.log, Incarnation: uint64(n.start.UnixNano()), Known: n.loadKnown(), OnPeer: n.peerEvent, OnMessage: n.peerMessage,
 	})
 	if err != nil {
 		return nil, err
@@ -92,6 +93,7 @@ func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
 		return nil, err
 	}
 	n.learn(ctx, g)
+	n.claims.begin()
 	return func() {
 		if err := g.Leave(leaveWithin); err != nil {
 			n.log.Warn("not all peers were told that this one leaves", "err", err)
@@ -137,13 +139,22 @@ func (n *node) peerEvent(e peers.Event) {
 		for _, t := range n.Tables() {
 			n.cluster.Absent(e.Time, t.Holders())
 		}
+		n.claims.connected(e.Peer)
 		return
 	default:
 		return
 	}
 	alive, known := n.mesh.group.Load().Members()
 	n.cluster.SetMembers(e.Time, alive, known)
+	n.claims.nudge()
 	n.saveKnown()
+}
+
+// peerMessage takes a message of another peer.
+func (n *node) peerMessage(from, topic string, b []byte) {
+	if topic == claimsTopic {
+		n.claims.receive(from, b)
+	}
 }
 
 // ring has the keys of the cluster, nil without peers.

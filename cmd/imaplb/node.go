@@ -41,7 +41,8 @@ type node struct {
 	flushes  *flushes
 	draining *draining
 	kicks    chan cluster.Kick
-	mesh     *mesh // nil without peers
+	mesh     *mesh   // nil without peers
+	claims   *claims // nil without peers
 	names    *names
 
 	stopping atomic.Bool
@@ -149,6 +150,7 @@ func (n *node) run(ctx context.Context, cfg *conf.Config) error {
 	next, _ := n.applyParts(cfg, p)
 	defer n.keep(n.keepTables)()
 	defer n.keep(n.keepCluster)()
+	defer n.keep(n.claims.keep)()
 	defer n.hooks.stop()
 	defer n.keep(n.keepKicks)()
 	defer n.keep(n.keepNames)()

@@ -141,7 +141,7 @@ func (n *node) applyOrders(b *backend) {
 		return
 	}
 	for _, s := range b.Servers() {
-		what := cluster.RenewWeight | cluster.RenewHealth
+		what := cluster.RenewWeight | cluster.RenewMaxconn | cluster.RenewHealth
 		if s.State().FromFile { // a state that was set at run time stays, also one for this peer alone
 			what |= cluster.RenewAdmin
 		}

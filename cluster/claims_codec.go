@@ -1,0 +1,168 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"imaplb/wire"
+)
+
+// A message of claims is an array of
+//
+//	1               the format
+//	incarnation     of the process that sends it
+//	version         of the message; the next one has a greater
+//	incarnation     of the process it is for, 0 if unknown
+//	ack             the version of the other's that is here in full
+//	base            the version of ours that the other holds in full
+//	servers         those that changed since base, all for 0: arrays of
+//	                  number of the name, and for each limit that it has
+//	                  kind, bid, used, wants
+//
+// and of what later versions may add. It is complete: who holds base knows all
+// of version then. So a message that is lost is made good by the next, and ack
+// is of use only together with the rest.
+const (
+	claimFormat = 1
+	claimFields = 7
+	kindFields  = 4
+)
+
+// ErrClaims says that a message of claims is malformed.
+var ErrClaims = errors.New("cluster: malformed message of claims")
+
+// message makes one for a peer.
+func (c *Claims) message(now time.Time, p *claimPeer) []byte {
+	c.version++
+	p.news, p.sent, p.sentAt = false, c.version, now
+	b := wire.AppendArray(nil, claimFields)
+	for _, n := range [...]uint64{claimFormat, c.incarnation, c.version, p.incarnation, p.held, p.acked} {
+		b = wire.AppendUint(b, n)
+	}
+	var list []*claimed
+	for _, s := range c.byID {
+		if s.changed > p.acked && (s.shared || p.acked > 0) {
+			list = append(list, s)
+		}
+	}
+	b = wire.AppendArray(b, len(list))
+	for _, s := range list {
+		b = s.append(b)
+	}
+	return b
+}
+
+func (s *claimed) append(b []byte) []byte {
+	has := 0
+	for kind := range s.claims {
+		if s.claims[kind].limit > 0 {
+			has++
+		}
+	}
+	b = wire.AppendUint(wire.AppendArray(b, 1+kindFields*has), s.id)
+	for kind := range s.claims {
+		if cl := &s.claims[kind]; cl.limit > 0 {
+			for _, n := range [...]int64{int64(kind), cl.bid, cl.told.used, cl.told.wants} {
+				b = wire.AppendUint(b, uint64(n))
+			}
+		}
+	}
+	return b
+}
+
+// claimHead is what stands before the servers.
+type claimHead struct{ format, incarnation, version, to, ack, base uint64 }
+
+// Receive takes a message that Messages made at another peer. Those of peers
+// that are not known to be alive are passed over.
+func (c *Claims) Receive(now time.Time, from string, b []byte) error {
+	p := c.peers[from]
+	if p == nil {
+		return nil
+	}
+	r := wire.NewReader(b, ErrClaims)
+	fields := r.Array(claimFields)
+	var h claimHead
+	for _, n := range [...]*uint64{&h.format, &h.incarnation, &h.version, &h.to, &h.ack, &h.base} {
+		*n = r.Uint()
+	}
+	tellings := readTellings(&r)
+	r.Skip(fields - claimFields)
+	switch {
+	case r.Err() != nil:
+		return r.Err()
+	case h.format != claimFormat:
+		return fmt.Errorf("%w: format %d", ErrClaims, h.format)
+	case h.incarnation == 0 || h.version == 0 || h.to == c.incarnation && h.ack > c.version:
+		return fmt.Errorf("%w: version %d, ack %d of %d", ErrClaims, h.version, h.ack, c.version)
+	}
+	c.take(now, p, &h, tellings)
+	return nil
+}
+
+// take takes what a message says, unless it is older than another.
+func (c *Claims) take(now time.Time, p *claimPeer, h *claimHead, tellings map[uint64]*[claimKinds]telling) {
+	switch {
+	case h.incarnation < p.incarnation:
+		return
+	case h.incarnation > p.incarnation:
+		p.reset(h.incarnation)
+	}
+	if h.version <= p.last {
+		return
+	}
+	p.last, p.heard = h.version, now
+	if h.base > p.held {
+		p.news = true // it is to hear that what it takes for known is not
+		return
+	}
+	if h.base == 0 {
+		clear(p.tellings)
+	}
+	for id, t := range tellings {
+		if *t == ([claimKinds]telling{}) {
+			delete(p.tellings, id)
+		} else if len(p.tellings) < 2*MaxClaims || p.tellings[id] != nil {
+			p.tellings[id] = t
+		}
+	}
+	p.news = p.news || len(tellings) > 0 || p.held == 0
+	p.held = h.version
+	p.acked = 0
+	if h.to == c.incarnation && h.ack >= c.forgot {
+		p.acked = h.ack
+	}
+}
+
+// readTellings reads the servers of a message.
+func readTellings(r *wire.Reader) map[uint64]*[claimKinds]telling {
+	n := r.Array(0)
+	if n > 2*MaxClaims {
+		r.Fail("%d servers, at most %d", n, 2*MaxClaims)
+		return nil
+	}
+	list := map[uint64]*[claimKinds]telling{}
+	for ; n > 0 && r.Err() == nil; n-- {
+		fields := r.Array(1) - 1
+		id, t := r.Uint(), new([claimKinds]telling)
+		for ; fields >= kindFields && r.Err() == nil; fields -= kindFields {
+			kind := r.Uint()
+			is := told{readClaim(r), readClaim(r), readClaim(r)}
+			if kind < uint64(claimKinds) { // else of a later version
+				t[kind] = telling{is, true}
+			}
+		}
+		r.Skip(fields)
+		list[id] = t
+	}
+	return list
+}
+
+func readClaim(r *wire.Reader) int64 {
+	n := r.Uint()
+	if n > maxClaim {
+		r.Fail("claim of %d, at most %d", n, maxClaim)
+	}
+	return int64(min(n, maxClaim))
+}
