@@ -40,14 +40,15 @@ type Refused struct {
 	Crowded  int64 // connections closed because too many had not said whose they are
 	Ahead    int64 // decisions from too far in the future
 	Dropped  int64 // decisions for which there was no room
+	Messages int64 // messages that made no sense
 	Untold   int64 // events of peers that came too fast to be told
 	Facts    int64 // decisions that are held: orders, votes, moves
 }
 
 // words are the counts as fields.
 func (r *Refused) words() string {
-	return fmt.Sprintf("facts=%d wrong_key=%d crowded=%d ahead=%d no_room=%d untold=%d",
-		r.Facts, r.WrongKey, r.Crowded, r.Ahead, r.Dropped, r.Untold)
+	return fmt.Sprintf("facts=%d wrong_key=%d crowded=%d ahead=%d no_room=%d untold=%d messages=%d",
+		r.Facts, r.WrongKey, r.Crowded, r.Ahead, r.Dropped, r.Untold, r.Messages)
 }
 
 // Peer is another process of the cluster, with what passed between the two.

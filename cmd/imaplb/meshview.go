@@ -47,7 +47,7 @@ func (n *node) refused(g *peers.Group) stats.Refused {
 	t, c := g.Totals(), n.cluster.Counters()
 	return stats.Refused{
 		WrongKey: t.WrongKey, Crowded: t.Crowded, Untold: t.LostEvents,
-		Ahead: c.Ahead, Dropped: c.Dropped, Facts: int64(c.Facts),
+		Messages: n.mesh.badMessages.Load(), Ahead: c.Ahead, Dropped: c.Dropped, Facts: int64(c.Facts),
 	}
 }
 
