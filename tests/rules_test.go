@@ -160,6 +160,9 @@ func TestGuessersWait(t *testing.T) {
 		t.Errorf("the fourth guess, at another peer, was answered after %s", took)
 	}
 	loggedIn(t, b.plain, user).logout()
+	if said := b.ask("show peers"); !strings.Contains(said, " messages=0") {
+		t.Errorf("some of what lb1 told made no sense: %s", said)
+	}
 
 	text, err := os.ReadFile(a.config)
 	if err != nil {
