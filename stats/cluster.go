@@ -66,6 +66,7 @@ type Peer struct {
 	Repaired                     int64 // entries that came by comparing digests
 	Dropped                      int64 // messages that made no sense
 	Connects                     int64
+	Unlike                       []string // tables that store other counters there
 	BytesIn, BytesOut            int64
 }
 
@@ -151,7 +152,11 @@ func appendPeer(dst []byte, p *Peer, now time.Time) []byte {
 		p.Connects, p.Dropped)
 	dst = fmt.Appendf(dst, "        state=%s link=%s lag_ms=%s clock_offset_ms=%s sent=%d received=%d repaired=%d dropped=%d",
 		p.State, p.Link, millis(p.Lag), millis(p.Offset), p.UpdatesSent, p.UpdatesReceived, p.Repaired, p.Dropped)
-	return fmt.Appendf(dst, " agreed=%s bytes_in=%d bytes_out=%d version=%d\n", since(p.Agreed, now), p.BytesIn, p.BytesOut, p.Version)
+	dst = fmt.Appendf(dst, " agreed=%s bytes_in=%d bytes_out=%d version=%d", since(p.Agreed, now), p.BytesIn, p.BytesOut, p.Version)
+	if len(p.Unlike) > 0 {
+		dst = append(append(dst, " other_store="...), strings.Join(p.Unlike, ",")...)
+	}
+	return append(dst, '\n')
 }
 
 // since is how long ago something was, in seconds as HAProxy writes them.

@@ -77,7 +77,14 @@ func peerOf(p *peers.PeerInfo) stats.Peer {
 		link = "learning"
 	}
 	c := &p.Counters
+	var unlike []string
+	for _, s := range p.States {
+		if s.Unlike {
+			unlike = append(unlike, s.Name)
+		}
+	}
 	return stats.Peer{
+		Unlike: unlike,
 		Name: p.Name, Addr: p.Addr, State: p.State, Link: link, Since: p.Since,
 		Lag: p.Timing.Smooth / 2, Offset: p.Timing.Offset, Agreed: p.Agreed, Version: int(p.Version),
 		UpdatesSent: int64(c.EntriesOut), UpdatesReceived: int64(c.EntriesIn), Repaired: int64(c.RepairedIn),
