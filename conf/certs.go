@@ -77,6 +77,9 @@ func (r *report) checkClientCA(path string, f *Frontend) {
 	case f.ClientCA == "":
 		r.fault(verify, "%q, but no authorities: name a PEM file with them, client_ca = \"clients.pem\"", f.VerifyClient)
 	default:
+		if f.VerifyClient == frontend.VerifyRequired && f.TLS == "starttls" && !f.RequireTLS && f.Mode == "imap" {
+			r.fault(verify, "%q, but who does not say STARTTLS needs none: leave out require_tls = false", f.VerifyClient)
+		}
 		r.checkAuthorities(ca, f.ClientCA)
 	}
 }

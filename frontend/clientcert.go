@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"imaplb/loop"
 	"imaplb/proxyproto"
@@ -83,6 +84,20 @@ func (p *prelogin) tookCert(info *loop.TLSInfo) {
 	}
 	p.cert = proxyproto.Certificate{Conn: !info.Resumed, Session: true, CN: proxyproto.Text(info.PeerCert.Subject.CommonName)}
 	p.c.noteCert(&p.cert)
+}
+
+// mayWithout judges the certificate of a client whose TLS a proxy has ended, where
+// no handshake of ours comes behind it. False: one is required and he has no
+// good one, so the connection has been ended.
+func (p *prelogin) mayWithout(cert *proxyproto.Certificate) bool {
+	if p.set.Config.VerifyClient != VerifyRequired || p.set.Config.TLS == "implicit" || cert.Good() {
+		return true
+	}
+	for _, n := range p.counters() {
+		n.BadCerts.Add(1)
+	}
+	p.abort(time.Now(), reasonClientCert, stateProxy)
+	return false
 }
 
 // noteCert keeps the name in a good certificate for the log.

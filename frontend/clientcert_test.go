@@ -306,6 +306,71 @@ func TestClientCertificateOfAProxysClient(t *testing.T) {
 	}
 }
 
+// Where a certificate is required, STARTTLS comes before the login, and who comes
+// through a proxy that has ended his TLS must have shown a good one there.
+func TestClientCertificateRequiredOfAProxysClient(t *testing.T) {
+	ca := newAuthority(t)
+	d := newServer(t, "127.0.0.1:0")
+	p, cfg := ca.verifies(VerifyRequired)
+	p.addrs, p.config = []string{d.addr()}, proxied("starttls")
+	p.config.VerifyClient = VerifyRequired
+	r := newRig(t, p)
+	for i, bad := range []proxyproto.Certificate{{}, {Conn: true, Session: true, Verify: 18, CN: "mallory"}, {CN: "mallory"}} {
+		c := r.dial()
+		c.send(fromClient("v2", func(h *proxyproto.Header) { h.TLS, h.Client = true, bad }))
+		if said := c.gone(); said != "" {
+			t.Errorf("with %+v he heard %q", bad, said)
+		}
+		r.eventually("he is counted", func() bool { return r.fe.BadCerts.Load() == int64(i+1) })
+	}
+	r.ended(reasonClientCert)
+	c := r.dial()
+	c.send(fromClient("v2", func(h *proxyproto.Header) { h.TLS, h.Client = true, proxyproto.Certificate{Session: true, CN: "alice"} }))
+	c.want("* OK ")
+	c.login("alice")
+	_ = c.Close()
+
+	plain := r.dial()
+	plain.send(fromClient("v2", nil))
+	if greeting := plain.want("* OK "); !strings.Contains(greeting, "LOGINDISABLED") {
+		t.Errorf("greeting %q", greeting)
+	}
+	plain.send("s STARTTLS\r\n")
+	plain.want("s OK")
+	cfg.Certificates = []tls.Certificate{ca.issue("bob", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)}
+	plain.secure(cfg)
+	plain.login("bob")
+	_ = plain.Close()
+	r.eventually("both names are logged", func() bool {
+		names := ""
+		for _, l := range r.logs.lines(t) {
+			if l["msg"] == "session end" && l["client_cn"] != nil {
+				names += l["client_cn"].(string) + " "
+			}
+		}
+		return names == "alice bob " || names == "bob alice "
+	})
+}
+
+// A certificate with a chain of more than a read's bytes takes no longer.
+func TestLargeClientCertificate(t *testing.T) {
+	ca := newAuthority(t)
+	p, cfg := ca.verifies(VerifyRequired)
+	r := newRig(t, p)
+	card := ca.issue("alice", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
+	for len(card.Certificate) < 60 {
+		more := ca.issue(strings.Repeat("x", 60), time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
+		card.Certificate = append(card.Certificate, more.Certificate[0])
+	}
+	cfg.Certificates = []tls.Certificate{card}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		cfg.MaxVersion = version
+		if err := r.attempt(cfg); err != nil {
+			t.Errorf("TLS %x: %v", version, err)
+		}
+	}
+}
+
 func TestVerifyClientsRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "junk.pem")
 	if err := os.WriteFile(file, []byte("junk"), 0o600); err != nil {

@@ -166,6 +166,9 @@ func (p *prelogin) header(b, early []byte) {
 	c.noteCert(&p.cert)
 	if h.TLS {
 		c.tls, c.offload = tlsVersion(h.TLSVersion), true
+		if !p.mayWithout(&h.Client) {
+			return
+		}
 	}
 	p.proceed(early)
 }

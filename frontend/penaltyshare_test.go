@@ -22,7 +22,7 @@ func penaltyPeers(n int, born time.Time) (list []*Engine) {
 }
 
 // level is that of a source at a peer.
-func (e *Engine) level(now time.Time, src netip.Addr) int {
+func (e *Engine) levelAt(now time.Time, src netip.Addr) int {
 	n, _ := e.penalties.look(now, src)
 	return n
 }
@@ -52,7 +52,7 @@ func TestPenaltiesAreShared(t *testing.T) {
 		tell(e)
 		tell(e) // nothing is left to tell
 		for _, e := range all {
-			if got := e.level(now, client1); got != want {
+			if got := e.levelAt(now, client1); got != want {
 				t.Errorf("behind guess %d a peer has level %d, want %d", i, got, want)
 			}
 		}
@@ -64,12 +64,12 @@ func TestPenaltiesAreShared(t *testing.T) {
 			tell(e)
 		}
 	}
-	if got := all[0].level(now, old); got != len(all) {
+	if got := all[0].levelAt(now, old); got != len(all) {
 		t.Errorf("one wrong password said 10 times to each of %d peers has level %d", len(all), got)
 	}
 	for minute := range maxLevel + 1 {
 		for _, e := range all {
-			if got := e.level(now.Add(time.Duration(minute)*time.Minute), client1); got > maxLevel-minute {
+			if got := e.levelAt(now.Add(time.Duration(minute)*time.Minute), client1); got > maxLevel-minute {
 				t.Errorf("%d minutes later the level is %d", minute, got)
 			}
 		}
@@ -97,7 +97,7 @@ func TestPenaltiesMergeInAnyOrder(t *testing.T) {
 				}
 			}
 		}
-		if got := to.level(born, client1); got != 8 {
+		if got := to.levelAt(born, client1); got != 8 {
 			t.Errorf("seed %d: level %d, want 8", seed, got)
 		}
 	}
@@ -173,7 +173,7 @@ func TestBadPenalties(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		case !c.good && !errors.Is(err, ErrPenalties):
 			t.Errorf("%s: %v, want ErrPenalties", c.name, err)
-		case !c.good && e.level(now, netip.AddrFrom4([4]byte(v4))) != 0:
+		case !c.good && e.levelAt(now, netip.AddrFrom4([4]byte(v4))) != 0:
 			t.Errorf("%s changed something", c.name)
 		}
 	}
@@ -193,7 +193,7 @@ func FuzzPenalties(f *testing.F) {
 		}
 		list, _ := readPenalties(b)
 		for _, s := range list {
-			if n := e.level(now, s.src); n < 0 || n > maxLevel || len(list) <= penaltyWays && n < int(s.level) {
+			if n := e.levelAt(now, s.src); n < 0 || n > maxLevel || len(list) <= penaltyWays && n < int(s.level) {
 				t.Errorf("%s has level %d, told was %d", s.src, n, s.level)
 			}
 		}

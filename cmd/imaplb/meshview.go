@@ -85,7 +85,7 @@ func peerOf(p *peers.PeerInfo) stats.Peer {
 	}
 	return stats.Peer{
 		Unlike: unlike,
-		Name: p.Name, Addr: p.Addr, State: p.State, Link: link, Since: p.Since,
+		Name:   p.Name, Addr: p.Addr, State: p.State, Link: link, Since: p.Since,
 		Lag: p.Timing.Smooth / 2, Offset: p.Timing.Offset, Agreed: p.Agreed, Version: int(p.Version),
 		UpdatesSent: int64(c.EntriesOut), UpdatesReceived: int64(c.EntriesIn), Repaired: int64(c.RepairedIn),
 		Dropped: int64(c.Dropped), Connects: int64(c.Connects), BytesIn: int64(c.BytesIn), BytesOut: int64(c.BytesOut),
