@@ -74,7 +74,7 @@ func (p *penalties) wrong(now time.Time, src netip.Addr, user string, secret []b
 }
 
 func (p *penalties) raise(at time.Duration, src netip.Addr, hash uint64) (level int, fresh bool) {
-	set := p.setOf(src)
+	set := &p.sets[p.setOf(src)]
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	s := set.find(src)
@@ -86,8 +86,9 @@ func (p *penalties) raise(at time.Duration, src netip.Addr, hash uint64) (level 
 	return int(s.level), fresh
 }
 
-func (p *penalties) setOf(src netip.Addr) *penaltySet {
-	return &p.sets[maphash.Comparable(p.seed, src)%penaltySets]
+// setOf is the number of a source's set.
+func (p *penalties) setOf(src netip.Addr) uint64 {
+	return maphash.Comparable(p.seed, src) % penaltySets
 }
 
 // find is the source's place in a locked set.

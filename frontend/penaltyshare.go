@@ -146,7 +146,7 @@ func readPenalties(b []byte) (list []toldSource, err error) {
 
 // look tells the level of a source and for how long it has been there.
 func (p *penalties) look(now time.Time, src netip.Addr) (level int, age time.Duration) {
-	at, set := now.Sub(p.born), p.setOf(src)
+	at, set := now.Sub(p.born), &p.sets[p.setOf(src)]
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	if set.list == nil {
@@ -163,7 +163,7 @@ func (p *penalties) look(now time.Time, src netip.Addr) (level int, age time.Dur
 
 // hear takes a level of a peer if it is higher than that here, or began later.
 func (p *penalties) hear(now time.Time, t toldSource) {
-	at, set := now.Sub(p.born), p.setOf(t.src)
+	at, set := now.Sub(p.born), &p.sets[p.setOf(t.src)]
 	since := at - t.age
 	set.mu.Lock()
 	defer set.mu.Unlock()

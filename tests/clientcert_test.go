@@ -41,6 +41,21 @@ func sslOf(t testing.TB, h *proxyproto.Header) tlvparse.PP2SSL {
 	return ssl
 }
 
+// authorityOf is the name that the client asked for.
+func authorityOf(t testing.TB, h *proxyproto.Header) string {
+	t.Helper()
+	list, err := h.TLVs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range list {
+		if v.Type == proxyproto.PP2_TYPE_AUTHORITY {
+			return string(v.Value)
+		}
+	}
+	return ""
+}
+
 // asks is a frontend that asks for certificates by these authorities.
 func asks(t testing.TB, addr, verify, ca string) string {
 	t.Helper()
@@ -188,7 +203,11 @@ func TestClientCertificateFromHAProxy(t *testing.T) {
 		if end := l.sessionEnd("user=" + user); end["client_cn"] != c.logged || end["tls"] != "TLSv1.3" {
 			t.Errorf("%q: logged %v", c.name, end)
 		}
-		ssl := sslOf(t, <-got)
+		h := <-got
+		if name := authorityOf(t, h); name != "imap.test" {
+			t.Errorf("%q: the server is told of the name %q", c.name, name)
+		}
+		ssl := sslOf(t, h)
 		cn, _ := ssl.ClientCN()
 		if cn != c.name || ssl.ClientCertConn() != (c.name != "") || ssl.Verified() != (c.logged != "") {
 			t.Errorf("%q: the server is told %+v", c.name, ssl)
