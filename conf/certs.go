@@ -51,11 +51,36 @@ func (r *report) checkServerTLS(path string, u upstream.ServerConfig) {
 	if u.ServerName == "" {
 		r.fault(keyPath(path, "server_name"), "no name to verify the certificate of %q with", u.Addr)
 	}
-	if u.CAFile == "" {
-		return
+	if u.CAFile != "" {
+		r.checkAuthorities(caPath, u.CAFile)
 	}
-	if pem, ok := r.readFile(caPath, u.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		r.fault(caPath, "%q has no certificate in PEM form", u.CAFile)
+}
+
+// checkAuthorities judges a file of authorities.
+func (r *report) checkAuthorities(path, file string) {
+	if pem, ok := r.readFile(path, file); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		r.fault(path, "%q has no certificate in PEM form", file)
+	}
+}
+
+// checkClientCA judges how the certificates of clients are to be verified.
+func (r *report) checkClientCA(path string, f *Frontend) {
+	verify, ca := keyPath(path, "verify_client"), keyPath(path, "client_ca")
+	switch {
+	case r.faulty[verify]:
+	case f.VerifyClient == frontend.VerifyNone:
+		if f.ClientCA != "" {
+			r.warn(ca, "nothing is verified with it: verify_client = %q", f.VerifyClient)
+		}
+	case f.TLS == "none":
+		r.fault(verify, "%q, but there is no TLS: give certs", f.VerifyClient)
+	case f.ClientCA == "":
+		r.fault(verify, "%q, but no authorities: name a PEM file with them, client_ca = \"clients.pem\"", f.VerifyClient)
+	default:
+		if f.VerifyClient == frontend.VerifyRequired && f.TLS == "starttls" && !f.RequireTLS && f.Mode == "imap" {
+			r.fault(verify, "%q, but who does not say STARTTLS needs none: leave out require_tls = false", f.VerifyClient)
+		}
+		r.checkAuthorities(ca, f.ClientCA)
 	}
 }
 

@@ -150,6 +150,7 @@ func (r *report) checkFrontend(c *Config, f *Frontend, h host) {
 	for i, cert := range f.Certs {
 		r.checkCert(indexPath(certs, i), cert, h.now)
 	}
+	r.checkClientCA(path, f)
 	r.checkNetworks(keyPath(path, "accept_proxy"), f.AcceptProxy, "unix")
 	r.checkNetworks(keyPath(path, "trusted_networks"), f.Trusted)
 	if c.Global.Maxconn > 0 && f.Maxconn > c.Global.Maxconn {

@@ -35,6 +35,7 @@ func (r *report) imply(c *Config) {
 			absolute(dir, &f.Certs[j].Cert)
 			absolute(dir, &f.Certs[j].Key)
 		}
+		absolute(dir, &f.ClientCA)
 		r.implyTLS(f)
 	}
 	for i := range c.Backends {

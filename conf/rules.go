@@ -50,6 +50,7 @@ var rules = map[string]rule{
 
 	"frontend.*.mode":           oneOf("imap", "tcp"),
 	"frontend.*.tls":            oneOf("none", "starttls", "implicit"),
+	"frontend.*.verify_client":  oneOf("none", "optional", "required"),
 	"frontend.*.tarpit_timeout": lasting(100*time.Millisecond, 10*time.Minute),
 	"frontend.*.rules.*.action": oneOf("allow", "deny", "tarpit"),
 	"frontend.*.proxy_timeout":  lasting(100*time.Millisecond, time.Minute),

@@ -9,6 +9,8 @@ type Config struct {
 	TLS           string        `toml:"tls"`              // "none", "starttls" or "implicit"; default "implicit" if certs are given, else "none"
 	Certs         []Cert        `toml:"certs"`            // chosen by SNI; the first is the default
 	RequireTLS    bool          `toml:"require_tls"`      // with starttls: no login before it; default true
+	VerifyClient  string        `toml:"verify_client"`    // certificates of clients: "none", "optional" or "required"; default "none"
+	ClientCA      string        `toml:"client_ca"`        // PEM file of the authorities that sign them; default "", none
 	AcceptProxy   []string      `toml:"accept_proxy"`     // networks whose connections begin with a PROXY header, "unix" for unix sockets; default none
 	ProxyTimeout  time.Duration `toml:"proxy_timeout"`    // until that header is there, 100ms to 1m; default 3s
 	TrackSrc      string        `toml:"track_src"`        // stick table with key = "src" that counts the clients; default "", none
@@ -31,5 +33,5 @@ type Cert struct {
 
 // DefaultConfig is what a frontend has where the file is silent.
 func DefaultConfig() Config {
-	return Config{Mode: "imap", RequireTLS: true, ProxyTimeout: 3 * time.Second, TarpitTimeout: 10 * time.Second, TimeoutClient: 31 * time.Minute}
+	return Config{Mode: "imap", RequireTLS: true, VerifyClient: VerifyNone, ProxyTimeout: 3 * time.Second, TarpitTimeout: 10 * time.Second, TimeoutClient: 31 * time.Minute}
 }

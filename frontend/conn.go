@@ -29,6 +29,7 @@ type conn struct {
 	id    uint64
 
 	tracked *sticktable.Table // counts the client; nil for none
+	cn      *string           // of the client's good certificate, for the log; nil for none
 
 	start int64 // Unix ms
 	src   netip.AddrPort
@@ -114,7 +115,7 @@ func (c *conn) logEnd(now time.Time, reason, state string, level slog.Level) {
 		return
 	}
 	up, down := c.pair.Bytes()
-	attrs := make([]slog.Attr, 0, 14)
+	attrs := make([]slog.Attr, 0, 15)
 	attrs = append(attrs, slog.String("sess", c.name()), slog.String("fe", c.fe.Name))
 	if srv := c.place.Server; srv != nil {
 		attrs = append(attrs, slog.String("be", srv.Backend.Name), slog.String("srv", srv.Name))
@@ -126,6 +127,7 @@ func (c *conn) logEnd(now time.Time, reason, state string, level slog.Level) {
 	if c.tls != 0 {
 		attrs = append(attrs, slog.String("tls", c.tlsName()), slog.Bool("resumed", c.reuse))
 	}
+	attrs = c.appendCN(attrs)
 	attrs = append(attrs,
 		slog.String("reason", reason), slog.String("state", state),
 		slog.Int64("in", up), slog.Int64("out", down),
@@ -138,10 +140,12 @@ func (c *conn) logBegin() {
 	if !c.fe.e.limits.Load().LogBegin {
 		return
 	}
-	c.fe.e.log.LogAttrs(context.Background(), slog.LevelInfo, "session begin",
+	attrs := c.appendCN([]slog.Attr{
 		slog.String("sess", c.name()), slog.String("fe", c.fe.Name),
 		slog.String("be", c.place.Server.Backend.Name), slog.String("srv", c.place.Server.Name),
-		slog.String("src", c.srcName()), slog.String("user", c.user), slog.String("tls", c.tlsName()))
+		slog.String("src", c.srcName()), slog.String("user", c.user), slog.String("tls", c.tlsName()),
+	})
+	c.fe.e.log.LogAttrs(context.Background(), slog.LevelInfo, "session begin", attrs...)
 }
 
 // duration writes milliseconds as seconds, which sort and sum.

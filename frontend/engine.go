@@ -81,6 +81,7 @@ type Counters struct {
 	TLSTot    atomic.Int64
 	TLSReused atomic.Int64
 	TLSFailed atomic.Int64
+	BadCerts  atomic.Int64 // of them for the client's certificate
 	TLSRate   balancer.Rate
 	In, Out   atomic.Int64 // bytes of ended sessions, from and to clients
 	MaxHits   atomic.Int64 // times accepting paused

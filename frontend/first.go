@@ -162,9 +162,13 @@ func (p *prelogin) header(b, early []byte) {
 	if h.Source.IsValid() {
 		c.src, p.dest = h.Source, h.Dest
 	}
-	p.sni, p.alpn, p.cn = h.ServerName, h.ALPN, h.ClientCN
+	p.sni, p.alpn, p.cert = h.ServerName, h.ALPN, h.Client
+	c.noteCert(&p.cert)
 	if h.TLS {
 		c.tls, c.offload = tlsVersion(h.TLSVersion), true
+		if !p.mayWithout(&h.Client) {
+			return
+		}
 	}
 	p.proceed(early)
 }

@@ -145,6 +145,7 @@ func TestBadProxyHeader(t *testing.T) {
 		{"TLS instead", "implicit", "\x16\x03\x01\x00\x05hello", "", listed},
 		{"malformed", "none", "PROXY TCP4 here there 1 2\r\n", "", listed},
 		{"endless", "none", "PROXY TCP4 " + strings.Repeat("1", 200), "", listed},
+		{"damaged on its way", "none", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x13\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1\x03\x00\x04\x01\x02\x03\x04", "", listed},
 		{"v1 from anybody", "none", fromClient("v1", nil), "* OK ", unlisted},
 		{"v2 from anybody", "none", fromClient("v2", nil), "* OK ", unlisted},
 		{"v2 from anybody before STARTTLS", "starttls", fromClient("v2", nil), "* OK ", unlisted},

@@ -73,7 +73,7 @@ func (l *login) start() {
 	r := &l.req
 	r.SessionID, r.ClientAddr, r.ServerName, r.TLS = c.name(), c.src, p.sni, c.tls != 0
 	r.TLSVersion, r.ALPN = c.tlsName(), p.alpn
-	r.ClientCN = p.cn
+	r.ClientCert = p.cert
 	if r.LocalAddr = p.dest; !r.LocalAddr.IsValid() {
 		r.LocalAddr = p.ln.AddrPort()
 	}
@@ -354,6 +354,7 @@ func (l *login) logFailed(reason, state string, r *upstream.Result) {
 	}
 	attrs = append(attrs, slog.String("src", c.srcName()), slog.String("user", l.req.User),
 		slog.String("mech", l.req.Mechanism.String()), slog.String("reason", reason), slog.String("state", state))
+	attrs = c.appendCN(attrs)
 	if r != nil {
 		attrs = append(attrs, slog.String("where", r.Where))
 		if l.mayLog(r) {

@@ -36,10 +36,14 @@ type penalties struct {
 	born time.Time
 	seed maphash.Seed
 	key  [sha256.Size]byte // of the hashes of wrong logins, made anew by each process
-	sets [penaltySets]struct {
-		mu   sync.Mutex // guards list
-		list *[penaltyWays]penalized
-	}
+	sets [penaltySets]penaltySet
+
+	untold untold // to the peers; has its own lock
+}
+
+type penaltySet struct {
+	mu   sync.Mutex // guards list
+	list *[penaltyWays]penalized
 }
 
 // penalized is one source. Times are since penalties.born, by the clock that
@@ -53,22 +57,27 @@ type penalized struct {
 }
 
 func newPenalties(now time.Time) *penalties {
-	p := &penalties{born: now, seed: maphash.MakeSeed()}
+	p := &penalties{born: now, seed: maphash.MakeSeed(), untold: untold{wake: make(chan struct{}, 1), list: map[netip.Addr]struct{}{}}}
 	_, _ = rand.Read(p.key[:]) // never fails
 	return p
 }
 
 // wrong notes a wrong password from src, and tells the level of this source and
-// whether user and password are others than those that failed lately.
+// whether user and password are others than those that failed lately. The peers
+// are to hear of those.
 func (p *penalties) wrong(now time.Time, src netip.Addr, user string, secret []byte) (level int, fresh bool) {
-	src, at, hash := sourceOf(src), now.Sub(p.born), p.hash(user, secret)
+	src = sourceOf(src)
+	if level, fresh = p.raise(now.Sub(p.born), src, p.hash(user, secret)); fresh {
+		p.untold.add(src)
+	}
+	return level, fresh
+}
+
+func (p *penalties) raise(at time.Duration, src netip.Addr, hash uint64) (level int, fresh bool) {
 	set := &p.sets[p.setOf(src)]
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	if set.list == nil {
-		set.list = new([penaltyWays]penalized)
-	}
-	s := find(set.list, src)
+	s := set.find(src)
 	s.fall(at)
 	if fresh = s.remember(hash); fresh && s.level < maxLevel {
 		s.level++
@@ -80,6 +89,14 @@ func (p *penalties) wrong(now time.Time, src netip.Addr, user string, secret []b
 // setOf is the number of a source's set.
 func (p *penalties) setOf(src netip.Addr) uint64 {
 	return maphash.Comparable(p.seed, src) % penaltySets
+}
+
+// find is the source's place in a locked set.
+func (p *penaltySet) find(src netip.Addr) *penalized {
+	if p.list == nil {
+		p.list = new([penaltyWays]penalized)
+	}
+	return find(p.list, src)
 }
 
 // hash is what is kept of a user and password: 64 bits of a MAC whose key no
@@ -140,8 +157,9 @@ func (s *penalized) remember(hash uint64) (fresh bool) {
 }
 
 // punish notes a wrong password, also in the counters of its source, and tells
-// how late it is answered at least: by the level of the source here, or by its
-// auth_fail_rate at all peers if that is stored and higher.
+// how late it is answered at least: by the level of the source, which the peers
+// share. The counters are for the rules alone: a rate over a day would make
+// answers late for a day.
 func (l *login) punish(now time.Time, r *upstream.Result) time.Duration {
 	c := l.p.c
 	src := c.src.Addr()
@@ -149,15 +167,11 @@ func (l *login) punish(now time.Time, r *upstream.Result) time.Duration {
 		return 0
 	}
 	level, fresh := c.fe.e.penalties.wrong(now, src, l.user, l.req.Secret.Reveal())
-	var v sticktable.Values
-	switch {
-	case fresh:
-		c.count(now, &sticktable.Counts{AuthFails: 1}, &v)
-	case c.tracked != nil:
-		v, _ = c.tracked.Values(now, c.tracked.KeyOfAddr(src))
+	if fresh {
+		c.tally(now, &sticktable.Counts{AuthFails: 1})
 	}
 	if l.p.set.trusted.covers(c.src) {
 		return 0
 	}
-	return session.LoginDelay(max(level, int(v[sticktable.AuthFailRate])))
+	return session.LoginDelay(level)
 }

@@ -231,20 +231,31 @@ func TestPenalty(t *testing.T) {
 	})
 }
 
-// What other peers counted raises the delay, too.
+// What a peer tells raises the delay; what is counted over a long time does not.
 func TestPenaltyOfTheCluster(t *testing.T) {
 	r, _ := guesser(t, Config{})
 	r.set.Track = sticktable.New("sources", sticktable.Config{
 		Key: "src", Size: 100, Expire: time.Hour, Store: []string{"auth_fail_rate(1h)"},
 	}, "lb")
 	r.fe.Update(r.set)
-	if err := r.set.Track.Put(time.Now(), "127.0.0.1", sticktable.AuthFailRate, 2); err != nil {
+	if err := r.set.Track.Put(time.Now(), "127.0.0.1", sticktable.AuthFailRate, 100); err != nil {
 		t.Fatal(err)
 	}
-	if took := r.answered("one"); took < 2*time.Second {
+	if took := r.answered("one"); took > 1500*time.Millisecond {
+		t.Errorf("the first guess of this minute was answered after %s", took)
+	}
+	other := &Engine{penalties: newPenalties(time.Now())}
+	other.SharePenalties()
+	for _, guess := range []string{"one", "two"} {
+		other.penalties.wrong(time.Now(), netip.MustParseAddr("127.0.0.1"), "alice", []byte(guess))
+	}
+	if err := r.e.HearPenalties(time.Now(), other.TellPenalties(time.Now(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	if took := r.answered("three"); took < 2*time.Second {
 		t.Errorf("the third guess at all peers was answered after %s", took)
 	}
-	if took := r.answered("one"); took < 2*time.Second {
+	if took := r.answered("three"); took < 2*time.Second {
 		t.Errorf("said again, it was answered after %s", took)
 	}
 }

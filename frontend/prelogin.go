@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imaplb/loop"
+	"imaplb/proxyproto"
 	"imaplb/relay"
 	"imaplb/session"
 )
@@ -27,12 +28,12 @@ type prelogin struct {
 	login    *login // under way
 	sni      string
 	alpn     string
-	cn       string         // of the client's certificate, by a PROXY header
-	dest     netip.AddrPort // where the client connected to, by a PROXY header
-	first    *first         // bytes that decide what comes next; else nil
-	refuse   bool           // over the limit: only to be told so
-	big      bool           // holds one of the engine's maxBig
-	inTarpit bool           // kept silent, by a rule
+	cert     proxyproto.Certificate // of the client
+	dest     netip.AddrPort         // where the client connected to, by a PROXY header
+	first    *first                 // bytes that decide what comes next; else nil
+	refuse   bool                   // over the limit: only to be told so
+	big      bool                   // holds one of the engine's maxBig
+	inTarpit bool                   // kept silent, by a rule
 
 	// What the session machine asked for during a call, done behind it.
 	wantTLS bool
@@ -65,13 +66,11 @@ func (p *prelogin) tlsDone(err error) {
 		return // ended meanwhile
 	}
 	if err != nil {
-		for _, n := range p.counters() {
-			n.TLSFailed.Add(1)
-		}
-		p.end(now, reasonHandshake, stateProxy, slog.LevelInfo, err)
+		p.end(now, p.whyNoTLS(err), stateProxy, slog.LevelInfo, err)
 		return
 	}
 	info := c.cli.TLS()
+	p.tookCert(&info)
 	c.tls, c.offload, c.reuse = info.Version, false, info.Resumed
 	p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
 	for _, n := range p.counters() {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -40,6 +41,9 @@ func TestMain(m *testing.M) {
 	before := descriptors()
 	goroutines := runtime.NumGoroutine()
 	code := m.Run()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		os.Exit(code) // the fuzzer leaves what it likes
+	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	for end := time.Now().Add(patience); runtime.NumGoroutine() > goroutines || descriptors() > before; <-tick.C {
 		if time.Now().After(end) {
@@ -77,6 +81,8 @@ type plan struct {
 	key     string // of the stick table
 	login   upstream.Config
 	loops   int
+
+	sendProxy string // to the servers
 }
 
 // rig is an engine with one frontend and one backend.
@@ -146,7 +152,7 @@ func newRig(t *testing.T, p plan) *rig {
 	targets := map[*balancer.Server]*upstream.Target{}
 	for i, addr := range p.addrs {
 		sc := upstream.DefaultServerConfig()
-		sc.Addr = addr
+		sc.Addr, sc.SendProxy = addr, p.sendProxy
 		if targets[b.Servers()[i]], err = upstream.NewTarget(t.Context(), &p.login, &sc, socket); err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ type Ruling struct {
 	Counters string // those of the source at all peers, in words; "" if none are stored
 	Connect  Judged // when he connects
 	Login    Judged // when he logs in
-	Level    int    // of wrong passwords of the source, at this peer
+	Level    int    // of wrong passwords of the source
 	Delay    time.Duration
 }
 
@@ -49,7 +49,7 @@ func (f *Frontend) Ruling(now time.Time, src netip.Addr) (r Ruling) {
 		return r
 	}
 	r.Level = f.e.penalties.level(now, src)
-	r.Delay = session.LoginDelay(max(min(r.Level+1, maxLevel), int(v[sticktable.AuthFailRate])+1))
+	r.Delay = session.LoginDelay(min(r.Level+1, maxLevel))
 	for _, d := range [...]sticktable.Data{sticktable.ConnCnt, sticktable.ConnRate, sticktable.ConnCur} {
 		if store.Has(d) {
 			v[d]++ // admit has counted the connection before it asks

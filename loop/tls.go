@@ -2,6 +2,7 @@ package loop
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -127,6 +128,7 @@ type TLSInfo struct {
 	Resumed    bool
 	ServerName string
 	ALPN       string
+	PeerCert   *x509.Certificate // the other side's, nil if it has shown none
 }
 
 // TLS describes the connection's TLS once the handshake is done. It is not
@@ -136,7 +138,11 @@ func (c *Conn) TLS() TLSInfo {
 		return TLSInfo{}
 	}
 	s := c.tls.conn.ConnectionState()
-	return TLSInfo{Version: s.Version, Resumed: s.DidResume, ServerName: s.ServerName, ALPN: s.NegotiatedProtocol}
+	i := TLSInfo{Version: s.Version, Resumed: s.DidResume, ServerName: s.ServerName, ALPN: s.NegotiatedProtocol}
+	if len(s.PeerCertificates) > 0 {
+		i.PeerCert = s.PeerCertificates[0]
+	}
+	return i
 }
 
 // IsTimeout reports whether err is the kernel's or a TLS timeout.

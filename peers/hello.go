@@ -7,7 +7,8 @@ import (
 	"imaplb/wire"
 )
 
-// helloStateFields are name, buckets, incarnation held and position held.
+// helloStateFields are name, buckets, incarnation held and position held. A
+// Shaped state has its shape behind them.
 const helloStateFields = 4
 
 // appendHello appends the first frame of a connection.
@@ -23,11 +24,19 @@ func (l *Link) appendHello(now time.Time, dst []byte) []byte {
 	dst = wire.AppendArray(dst, len(l.lanes))
 	for _, ln := range l.lanes {
 		h := have[ln.name]
-		dst = wire.AppendArray(dst, helloStateFields)
+		shaped, ok := ln.state.(Shaped)
+		fields := helloStateFields
+		if ok {
+			fields++
+		}
+		dst = wire.AppendArray(dst, fields)
 		dst = wire.AppendString(dst, ln.name)
 		dst = wire.AppendUint(dst, uint64(ln.parts*BucketsPerPart))
 		dst = wire.AppendUint(dst, h.incarnation)
 		dst = wire.AppendUint(dst, h.pos)
+		if ok {
+			dst = wire.AppendUint(dst, shaped.Shape())
+		}
 	}
 	return closeFrame(dst, start)
 }
@@ -56,8 +65,8 @@ func (l *Link) takeHello(_ time.Time, r *wire.Reader) error {
 	}
 	l.remote.mu.Lock()
 	defer l.remote.mu.Unlock()
-	for ln, h := range claims {
-		ln.shared, ln.theirs = true, h
+	for ln, c := range claims {
+		ln.shared, ln.theirs, ln.unlike = true, c.held, c.unlike
 	}
 	l.greeted, l.incarnation = true, incarnation
 	l.remote.incarnation, l.remote.version = incarnation, version
@@ -66,27 +75,44 @@ func (l *Link) takeHello(_ time.Time, r *wire.Reader) error {
 }
 
 // helloStates reads the states of the other, and what it has of ours.
-func (l *Link) helloStates(r *wire.Reader) map[*lane]held {
+func (l *Link) helloStates(r *wire.Reader) map[*lane]claim {
 	n := r.Array(0)
 	if n > MaxStates {
 		r.Fail("%d states, at most %d", n, MaxStates)
 	}
-	claims := map[*lane]held{}
+	claims := map[*lane]claim{}
 	for i := 0; i < n && r.Err() == nil; i++ {
 		fields := r.Array(helloStateFields)
 		name, buckets := string(r.Bytes(MaxName)), r.Uint()
-		h := held{incarnation: r.Uint(), pos: r.Uint()}
-		r.Skip(fields - helloStateFields)
+		c := claim{held: held{incarnation: r.Uint(), pos: r.Uint()}}
 		ln := l.named(name, buckets)
+		if fields > helloStateFields {
+			shape := r.Uint()
+			fields--
+			c.unlike = ln != nil && ln.differs(shape)
+		}
+		r.Skip(fields - helloStateFields)
 		if _, twice := claims[ln]; ln != nil && twice {
 			r.Fail("state %d is named twice", i)
 		}
 		l.byTheirs = append(l.byTheirs, ln)
 		if ln != nil {
-			claims[ln] = h
+			claims[ln] = c
 		}
 	}
 	return claims
+}
+
+// claim is what a hello says of a state.
+type claim struct {
+	held
+	unlike bool // it is of another shape than ours
+}
+
+// differs reports whether a shape is not ours. Without shapes all are alike.
+func (ln *lane) differs(shape uint64) bool {
+	s, ok := ln.state.(Shaped)
+	return ok && s.Shape() != shape
 }
 
 // named finds a lane; a state divided in another way cannot be compared, so it

@@ -75,6 +75,9 @@ type lane struct {
 	number uint64 // in our hello
 	parts  int
 
+	// Set by the other's hello, before shared is.
+	unlike bool // the other's is of another shape; then state is Shaped
+
 	// Owned by the goroutine that calls Next.
 	started bool
 	pos     uint64 // in our journal, behind what was sent
@@ -239,6 +242,7 @@ func (l *Link) Ready() bool {
 type StateInfo struct {
 	Name     string
 	Shared   bool   // the other has it, too
+	Unlike   bool   // but of another shape
 	Sent     uint64 // in our journal, behind what the link has handed out
 	Acked    uint64 // behind what the other says it has merged
 	Received uint64 // in the other's, behind what has been merged here
@@ -253,7 +257,7 @@ func (l *Link) States() []StateInfo {
 	list := make([]StateInfo, len(l.lanes))
 	for i, ln := range l.lanes {
 		list[i] = StateInfo{
-			Name: ln.name, Shared: ln.shared, Sent: ln.sent, Acked: ln.acks.pos,
+			Name: ln.name, Shared: ln.shared, Unlike: ln.shared && ln.unlike, Sent: ln.sent, Acked: ln.acks.pos,
 			Received: ln.inbound.pos, Learned: ln.inbound.learned,
 			Repairs: ln.round.active || ln.sending.due || ln.inbound.gap,
 		}

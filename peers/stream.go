@@ -269,6 +269,11 @@ func (g *Group) setLive() {
 
 // up: all the other knew has been learned.
 func (g *Group) up(s *stream) {
+	for _, state := range s.link.States() {
+		if state.Unlike {
+			g.log.Warn("a peer's table stores other counters, only those of both are shared", "peer", s.peer.name, "table", state.Name)
+		}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s.peer.stream == s {

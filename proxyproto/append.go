@@ -87,10 +87,15 @@ func (h *Header) tlvs() (list []pp.TLV) {
 	}
 	add(pp.PP2_SUBTYPE_SSL_VERSION, version)
 	ssl := tlvparse.PP2SSL{Client: tlvparse.PP2_BITFIELD_CLIENT_SSL, Verify: 1}
-	if h.ClientCN != "" {
-		ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN | tlvparse.PP2_BITFIELD_CLIENT_CERT_SESS
-		ssl.Verify = 0
-		add(pp.PP2_SUBTYPE_SSL_CN, h.ClientCN)
+	if c := &h.Client; c.Conn || c.Session {
+		ssl.Verify = c.Verify
+		if c.Conn {
+			ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_CONN
+		}
+		if c.Session {
+			ssl.Client |= tlvparse.PP2_BITFIELD_CLIENT_CERT_SESS
+		}
+		add(pp.PP2_SUBTYPE_SSL_CN, c.CN)
 	}
 	ssl.TLV = list
 	if t, err := ssl.Marshal(); err == nil {

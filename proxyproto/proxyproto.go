@@ -12,6 +12,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	pp "github.com/pires/go-proxyproto"
 	"github.com/pires/go-proxyproto/tlvparse"
@@ -38,8 +41,20 @@ type Header struct {
 	TLSVersion   string         // such as "TLSv1.3", "" if it was not said
 	ServerName   string         // the client's SNI
 	ALPN         string         // agreed on with the client
-	ClientCN     string         // common name of the client's certificate
+	Client       Certificate    // of the client; zero without TLS
 }
+
+// Certificate is what is known of a client's certificate: pp2_tlv_ssl of section
+// 2.2.5.
+type Certificate struct {
+	Conn    bool   // it was shown on this connection
+	Session bool   // it was shown on this connection or on the one that this one resumes
+	Verify  uint32 // 0 if it was shown and is good, else why not, in numbers of whoever judged
+	CN      string // its common name, "" if there is none, or none that may stand in a log
+}
+
+// Good reports whether there is a certificate and it was found good.
+func (c *Certificate) Good() bool { return (c.Conn || c.Session) && c.Verify == 0 }
 
 // Size is the length of the header that b begins with: 0 if more bytes are
 // wanted to tell, ErrNone if b does not begin with a header of bounded length.
@@ -84,7 +99,7 @@ func Parse(b []byte) (Header, error) {
 		return Header{}, ErrNone
 	}
 	if len(b) >= firstV2 && b[0] == '\r' && b[12] == 0x21 && b[13] == 0 {
-		return Header{Local: true}, nil // PROXY UNSPEC: section 2.2 has the receiver accept it
+		return Header{Local: true}, checkCRC(b) // PROXY UNSPEC: section 2.2 has the receiver accept it
 	}
 	h, err := pp.Read(bufio.NewReaderSize(bytes.NewReader(b), max(len(b), firstV2)))
 	if err != nil {
@@ -101,7 +116,10 @@ func Parse(b []byte) (Header, error) {
 	if err != nil {
 		return Header{}, fmt.Errorf("proxyproto: %w", err)
 	}
-	return out, out.read(tlvs)
+	if err := out.read(tlvs); err != nil {
+		return Header{}, err
+	}
+	return out, checkCRC(b)
 }
 
 // read takes what is known of the TLVs; others are passed over.
@@ -109,9 +127,9 @@ func (h *Header) read(tlvs []pp.TLV) error {
 	for _, t := range tlvs {
 		switch t.Type {
 		case pp.PP2_TYPE_AUTHORITY:
-			h.ServerName = text(t.Value)
+			h.ServerName = Text(string(t.Value))
 		case pp.PP2_TYPE_ALPN:
-			h.ALPN = text(t.Value)
+			h.ALPN = Text(string(t.Value))
 		case pp.PP2_TYPE_SSL:
 			ssl, err := tlvparse.SSL(t)
 			if err != nil {
@@ -120,19 +138,22 @@ func (h *Header) read(tlvs []pp.TLV) error {
 			h.TLS = ssl.ClientSSL()
 			version, _ := ssl.SSLVersion()
 			cn, _ := ssl.ClientCN()
-			h.TLSVersion, h.ClientCN = text([]byte(version)), text([]byte(cn))
+			h.TLSVersion = Text(version)
+			if h.TLS && (ssl.ClientCertConn() || ssl.ClientCertSess()) {
+				h.Client = Certificate{Conn: ssl.ClientCertConn(), Session: ssl.ClientCertSess(), Verify: ssl.Verify, CN: Text(cn)}
+			}
 		}
 	}
 	return nil
 }
 
-// text is a name that may stand in a log: "" if it is long or has control
-// characters.
-func text(b []byte) string {
-	if len(b) > maxText || bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+// Text is a name that may stand in a header and in a log: "" if it has more than
+// 255 bytes, is not UTF-8, or has control characters.
+func Text(s string) string {
+	if len(s) > maxText || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		return ""
 	}
-	return string(b)
+	return s
 }
 
 // addrPort is a TCP address, zero for any other.

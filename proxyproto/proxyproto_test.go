@@ -2,6 +2,7 @@ package proxyproto
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -26,6 +27,54 @@ var headers = []struct {
 	{"v2 with TLS", sigV2 + "\x21\x11\x00\x30" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" +
 		"\x02\x00\x0bexample.org" + "\x20\x00\x0f\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3" + "\x04\x00\x01\x00",
 		Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), TLS: true, TLSVersion: "TLSv1.3", ServerName: "example.org"}},
+	{"v2 with a certificate", sigV2 + "\x21\x11\x00\x2b" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" +
+		"\x20\x00\x1c\x07\x00\x00\x00\x00\x21\x00\x07TLSv1.3" + "\x22\x00\x0aalice; bob",
+		Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), TLS: true, TLSVersion: "TLSv1.3", Client: Certificate{Conn: true, Session: true, CN: "alice; bob"}}},
+	{"v2 with a bad certificate", sigV2 + "\x21\x11\x00\x26" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" +
+		"\x20\x00\x17\x05\x00\x00\x00\x13\x21\x00\x07TLSv1.2" + "\x22\x00\x05a\r\nbc",
+		Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), TLS: true, TLSVersion: "TLSv1.2", Client: Certificate{Session: true, Verify: 19}}},
+	{"v2 with a name but no certificate", sigV2 + "\x21\x11\x00\x26" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" +
+		"\x20\x00\x17\x01\x00\x00\x00\x00\x21\x00\x07TLSv1.2" + "\x22\x00\x05alice",
+		Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), TLS: true, TLSVersion: "TLSv1.2"}},
+	{"v2 with a checksum", crcHeader, Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), ServerName: "example.org"}},
+}
+
+// crcHeader is a header with its checksum, which the test computes bit by bit.
+var crcHeader = withCRC(sigV2 + "\x21\x11\x00\x21" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" + "\x03\x00\x04\x00\x00\x00\x00" + "\x02\x00\x0bexample.org")
+
+// withCRC puts the checksum of RFC 4960 appendix B where a header has the first
+// TLV behind addresses of IPv4.
+func withCRC(header string) string {
+	sum := ^uint32(0)
+	for _, c := range []byte(header) {
+		sum ^= uint32(c)
+		for range 8 {
+			sum = sum>>1 ^ 0x82f63b78*(sum&1)
+		}
+	}
+	return header[:31] + string(binary.BigEndian.AppendUint32(nil, ^sum)) + header[35:]
+}
+
+// Each damaged bit of a header that has a checksum is found out, or makes it
+// another kind of header.
+func TestChecksum(t *testing.T) {
+	for i := range 8 * len(crcHeader) {
+		b := []byte(crcHeader)
+		b[i/8] ^= 1 << (i % 8)
+		if n, err := Size(b); err != nil || n != len(b) {
+			continue
+		}
+		h, err := Parse(b)
+		if err == nil && !h.Local && i/8 != 28 { // without the checksum's kind there is none
+			t.Errorf("bit %d of byte %d damaged: %+v, want an error", i%8, i/8, h)
+		}
+	}
+	for _, n := range []string{"\x03\x00\x03abc", "\x03\x00\x05abcde", "\x03\x00\x00"} {
+		b := sigV2 + "\x21\x11\x00" + string(rune(12+len(n))) + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" + n
+		if h, err := Parse([]byte(b)); err == nil {
+			t.Errorf("a checksum of %d bytes: %+v, want an error", len(n)-3, h)
+		}
+	}
 }
 
 func TestParse(t *testing.T) {
@@ -76,8 +125,13 @@ func TestAppendAndParse(t *testing.T) {
 	v4 := Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993")}
 	v6 := Header{Source: ap("[2001:db8::1]:1"), Dest: ap("[2001:db8::9]:65535")}
 	all := v4
-	all.TLS, all.TLSVersion, all.ServerName, all.ALPN, all.ClientCN = true, "TLSv1.3", "example.org", "imap", "alice"
-	for version, list := range map[string][]Header{"v1": {v4, v6, {Local: true}}, "v2": {v4, v6, all, {Local: true}}} {
+	all.TLS, all.TLSVersion, all.ServerName, all.ALPN = true, "TLSv1.3", "example.org", "imap"
+	all.Client = Certificate{Conn: true, Session: true, CN: "alice"}
+	resumed, bad, nameless := all, all, all
+	resumed.Client.Conn = false
+	bad.Client.Verify = 10
+	nameless.Client.CN = ""
+	for version, list := range map[string][]Header{"v1": {v4, v6, {Local: true}}, "v2": {v4, v6, all, resumed, bad, nameless, {Local: true}}} {
 		for _, h := range list {
 			b := Append([]byte("x"), version, &h)
 			if got, err := Parse(b[1:]); err != nil || !reflect.DeepEqual(got, h) {
@@ -125,7 +179,7 @@ func FuzzParse(f *testing.F) {
 		if more, err := Size(append(bytes.Clone(b[:n]), "more"...)); more != n || err != nil {
 			t.Fatalf("with more behind it Size = %d, %v, want %d", more, err, n)
 		}
-		for _, s := range []string{h.ServerName, h.ALPN, h.TLSVersion, h.ClientCN} {
+		for _, s := range []string{h.ServerName, h.ALPN, h.TLSVersion, h.Client.CN} {
 			if strings.ContainsAny(s, "\r\n\x00") || len(s) > maxText {
 				t.Fatalf("a name of %q", s)
 			}

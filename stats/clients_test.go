@@ -122,7 +122,7 @@ func TestColumnOrder(t *testing.T) {
 		"conn_rate_max,conn_tot,intercepted,dcon,dses,wrew,connect,reuse,cache_lookups,cache_hits,srv_icur,src_ilim,qtime_max,ctime_max," +
 		"rtime_max,ttime_max,eint,idle_conn_cur,safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status," +
 		"agg_server_check_status,agg_check_status,srid,sess_other,h1sess,h2sess,h3sess,req_other,h1req,h2req,h3req,proto,priv_idle_cur," +
-		"reqbin,reqbout,resbin,resbout,cache_hint_hits,-,auth_ok,auth_fail,auth_temp,auth_limit,login_timeout,login_proto,tls_cur,login_cur,login_max,login_lim,"
+		"reqbin,reqbout,resbin,resbout,cache_hint_hits,-,auth_ok,auth_fail,auth_temp,auth_limit,login_timeout,login_proto,tls_cur,login_cur,login_max,login_lim,tls_fail,cert_fail,"
 	got, _, _ := strings.Cut(ask(t, start(t, newSnapshot(), "user"), "show stat\n"), "\n")
 	if got != "# "+header {
 		t.Errorf("header\n%s\nwant\n# %s", got, header)

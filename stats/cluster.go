@@ -40,14 +40,15 @@ type Refused struct {
 	Crowded  int64 // connections closed because too many had not said whose they are
 	Ahead    int64 // decisions from too far in the future
 	Dropped  int64 // decisions for which there was no room
+	Messages int64 // messages that made no sense
 	Untold   int64 // events of peers that came too fast to be told
 	Facts    int64 // decisions that are held: orders, votes, moves
 }
 
 // words are the counts as fields.
 func (r *Refused) words() string {
-	return fmt.Sprintf("facts=%d wrong_key=%d crowded=%d ahead=%d no_room=%d untold=%d",
-		r.Facts, r.WrongKey, r.Crowded, r.Ahead, r.Dropped, r.Untold)
+	return fmt.Sprintf("facts=%d wrong_key=%d crowded=%d ahead=%d no_room=%d untold=%d messages=%d",
+		r.Facts, r.WrongKey, r.Crowded, r.Ahead, r.Dropped, r.Untold, r.Messages)
 }
 
 // Peer is another process of the cluster, with what passed between the two.
@@ -65,6 +66,7 @@ type Peer struct {
 	Repaired                     int64 // entries that came by comparing digests
 	Dropped                      int64 // messages that made no sense
 	Connects                     int64
+	Unlike                       []string // tables that store other counters there
 	BytesIn, BytesOut            int64
 }
 
@@ -150,7 +152,11 @@ func appendPeer(dst []byte, p *Peer, now time.Time) []byte {
 		p.Connects, p.Dropped)
 	dst = fmt.Appendf(dst, "        state=%s link=%s lag_ms=%s clock_offset_ms=%s sent=%d received=%d repaired=%d dropped=%d",
 		p.State, p.Link, millis(p.Lag), millis(p.Offset), p.UpdatesSent, p.UpdatesReceived, p.Repaired, p.Dropped)
-	return fmt.Appendf(dst, " agreed=%s bytes_in=%d bytes_out=%d version=%d\n", since(p.Agreed, now), p.BytesIn, p.BytesOut, p.Version)
+	dst = fmt.Appendf(dst, " agreed=%s bytes_in=%d bytes_out=%d version=%d", since(p.Agreed, now), p.BytesIn, p.BytesOut, p.Version)
+	if len(p.Unlike) > 0 {
+		dst = append(append(dst, " other_store="...), strings.Join(p.Unlike, ",")...)
+	}
+	return append(dst, '\n')
 }
 
 // since is how long ago something was, in seconds as HAProxy writes them.

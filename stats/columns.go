@@ -153,6 +153,8 @@ var imapColumns = []column{
 	{"login_cur", "MGP", "S", gauge(func(r *Row) int64 { return r.Logins }), "Logins under way now"},
 	{"login_max", "MMP", "S", gauge(func(r *Row) int64 { return r.LoginMax }), "Most logins under way at once"},
 	{"login_lim", "CLP", "S", limit(func(r *Row) int64 { return r.LoginLimit }), "Limit of logins under way"},
+	{"tls_fail", "MCP", "F", counter(func(r *Row) int64 { return r.TLSFailed }), "TLS handshakes that failed"},
+	{"cert_fail", "MCP", "F", counter(func(r *Row) int64 { return r.BadCerts }), "TLS handshakes ended for the client's certificate"},
 }
 
 // zero32 and zero64 are fields of what imaplb does not have.

@@ -177,6 +177,7 @@ type Row struct {
 	LoginTimeout, LoginProto              int64
 	Logins, LoginMax, LoginLimit          int64 // logins under way, of a server; LoginLimit 0 is no limit
 	TLS                                   int64 // connections under TLS now, of a frontend
+	TLSFailed, BadCerts                   int64 // handshakes that failed, and of them for the client's certificate
 }
 
 // Session is one client connection.

@@ -199,7 +199,7 @@ func snapshotCluster() Cluster {
 		Peers: []Peer{
 			{Name: "lb2", Addr: "10.0.0.2:7946", State: "alive", Link: "up", Since: noon.Add(-10 * time.Minute), Lag: 310 * time.Microsecond,
 				Offset: -2 * time.Millisecond, Agreed: noon.Add(-12 * time.Second), Version: 1, UpdatesSent: 40, UpdatesReceived: 50, Repaired: 3,
-				Connects: 1, BytesIn: 7000, BytesOut: 6000},
+				Connects: 1, BytesIn: 7000, BytesOut: 6000, Unlike: []string{"sources", "users"}},
 			{Name: "lb3", Addr: "10.0.0.3:7946", State: "dead", Link: "down", Since: noon.Add(-2 * time.Second), Dropped: 1, Connects: 2},
 		},
 		Votes:   []Vote{{Backend: "mail", Server: "mail1", Up: true, For: []string{"lb1"}, Against: []string{"lb2"}}},

@@ -40,8 +40,10 @@ type blobWriter struct {
 
 	servers []uint16 // by the table's number: place in names, from 1
 	peers   []uint16
-	bytes   int  // of the names
-	touched byte // so that reading keys ahead is not left out by the compiler
+	bytes   int // of the names
+
+	ownCounts bool // of the counts this peer's only
+	touched   byte // so that reading keys ahead is not left out by the compiler
 }
 
 // newBlob returns an empty writer, the one put by if there is one.
@@ -61,6 +63,7 @@ func (w *blobWriter) recycle() {
 	w.names = w.names[:0]
 	clear(w.servers)
 	clear(w.peers)
+	w.ownCounts = false
 	w.t.spareWriter.Store(w)
 }
 
@@ -103,7 +106,7 @@ func (w *blobWriter) record(sh *shard, id uint32, all bool) {
 	if r := sh.at(id); r.stamp != 0 {
 		w.entry(sh, r, all)
 	}
-	w.count(sh, id, all)
+	w.count(sh, id, all && !w.ownCounts)
 }
 
 func (w *blobWriter) server(id uint16) uint64 { return w.place(&w.servers, w.t.servers, id) }

@@ -73,11 +73,11 @@ func (t *Table) flip(sh *shard, id uint32) {
 // flipCounts does the same as flipSlot for a peer's counters. The version
 // stands for all of them.
 func (t *Table) flipCounts(sh *shard, key string, w []uint64) {
-	if sh.digests == nil || w[slotVersion] == 0 {
+	if sh.counted == nil || w[slotVersion] == 0 {
 		return
 	}
 	h := keyHash(key)
-	sh.digests[bucketOf(h)] ^= mix(mix(h^seedCounts, w[slotVersion]), t.peers.hash(peerOf(w)))
+	sh.counted[bucketOf(h)] ^= mix(mix(h^seedCounts, w[slotVersion]), t.peers.hash(peerOf(w)))
 }
 
 // setAssignment changes an assignment and its digest.
@@ -103,6 +103,27 @@ func (r *record) own() peerSlot {
 // 16. Equal content gives equal numbers on every peer. The first covers the
 // floors too. A table that is not replicated has zeros.
 func (t *Table) Digests(dst []uint64) []uint64 {
+	first := len(dst)
+	dst = t.DigestsUnlike(dst)
+	if t.layout == nil {
+		return dst
+	}
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		if sh.counted != nil {
+			for b, d := range sh.counted {
+				dst[first+i*numBuckets+b] ^= d
+			}
+		}
+		sh.mu.Unlock() // nothing was changed
+	}
+	return dst
+}
+
+// DigestsUnlike are the digests without the counts, for peers whose table of
+// this name stores others: what they do not store they would miss for ever.
+func (t *Table) DigestsUnlike(dst []uint64) []uint64 {
 	first := len(dst)
 	for i := range t.shards {
 		sh := &t.shards[i]

@@ -68,11 +68,23 @@ func (t *Table) pullEntry(w *blobWriter, m mark, pos uint64) {
 // meanwhile are told as they are when they are met. The floors stand in every
 // blob.
 func (t *Table) Part(dst []byte, part int, mask uint16, cursor uint32, limit int) (b []byte, next uint32) {
+	return t.appendPart(dst, part, mask, cursor, limit, false)
+}
+
+// PartUnlike is Part for a peer that stores other counters: of the counts it has
+// this peer's own. Those of others he hears from themselves; told by one who
+// knows but some of the counters, they would stand for all of them.
+func (t *Table) PartUnlike(dst []byte, part int, mask uint16, cursor uint32, limit int) (b []byte, next uint32) {
+	return t.appendPart(dst, part, mask, cursor, limit, true)
+}
+
+func (t *Table) appendPart(dst []byte, part int, mask uint16, cursor uint32, limit int, unlike bool) (b []byte, next uint32) {
 	if part < 0 || part >= numShards {
 		return dst, 0
 	}
 	w := t.newBlob()
 	defer w.recycle()
+	w.ownCounts = unlike
 	w.allFloors()
 	sh := &t.shards[part]
 	next = max(cursor, 1)

@@ -36,17 +36,17 @@ var _ state = (*Table)(nil)
 
 // recompute makes the digests of a table anew.
 func (t *Table) recompute() []uint64 {
-	fresh := &Table{servers: t.servers, peers: t.peers}
+	fresh := &Table{servers: t.servers, peers: t.peers, layout: t.layout}
 	fresh.floors.list.Store(t.floors.list.Load())
 	for i := range t.shards {
 		from := &t.shards[i]
-		sh := &shard{digests: new([numBuckets]uint64), slots: from.slots, chunks: from.chunks, counters: from.counters}
+		sh := &shard{digests: new([numBuckets]uint64), counted: new([numBuckets]uint64), slots: from.slots, chunks: from.chunks, counters: from.counters}
 		for id := uint32(1); id <= from.top; id++ {
 			if from.at(id).key != "" {
 				fresh.flip(sh, id)
 			}
 		}
-		fresh.shards[i].digests = sh.digests
+		fresh.shards[i].digests, fresh.shards[i].counted = sh.digests, sh.counted
 	}
 	return fresh.Digests(nil)
 }

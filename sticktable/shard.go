@@ -64,6 +64,7 @@ type shard struct {
 	tail     uint32
 	counters *counters           // nil if the table stores none
 	digests  *[numBuckets]uint64 // nil if the table is not replicated
+	counted  *[numBuckets]uint64 // those of the counts, which are not in the others; nil if there are none
 	grown    bool                // the journal got a change: unlock tells the watchers
 }
 

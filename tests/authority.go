@@ -58,6 +58,15 @@ func newAuthority(dir string) (*authority, error) {
 
 // issue makes a certificate for the names and this machine.
 func (a *authority) issue(names ...string) (pair, error) {
+	return a.sign(x509.ExtKeyUsageServerAuth, names...)
+}
+
+// issueClient makes the certificate of a client.
+func (a *authority) issueClient(name string) (pair, error) {
+	return a.sign(x509.ExtKeyUsageClientAuth, name)
+}
+
+func (a *authority) sign(use x509.ExtKeyUsage, names ...string) (pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return pair{}, err
@@ -67,7 +76,7 @@ func (a *authority) issue(names ...string) (pair, error) {
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: names[0]},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(23 * time.Hour),
 		DNSNames: append(names, "localhost"), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
@@ -91,6 +100,16 @@ func (a *authority) issue(names ...string) (pair, error) {
 func newCert(t testing.TB, names ...string) pair {
 	t.Helper()
 	p, err := certs(t).issue(names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// newClientCert is issueClient for a test.
+func newClientCert(t testing.TB, name string) pair {
+	t.Helper()
+	p, err := certs(t).issueClient(name)
 	if err != nil {
 		t.Fatal(err)
 	}

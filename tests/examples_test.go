@@ -57,7 +57,8 @@ func withFiles(t *testing.T, text string) string {
 	for pattern, with := range map[string]string{
 		`\bcert\s*=\s*"[^"]*"`: fmt.Sprintf("cert = %q", p.cert), `\bkey\s*=\s*"[^"]*\.(pem|key)"`: fmt.Sprintf("key = %q", p.key),
 		`\bkey_file\s*=\s*"[^"]*"`: fmt.Sprintf("key_file = %q", peersKey(t)),
-		`\bca_file\s*=\s*"[^"]*"`:  fmt.Sprintf("ca_file = %q", certs(t).file), `\bstate_dir\s*=\s*"[^"]+"`: fmt.Sprintf("state_dir = %q", t.TempDir()),
+		`\bca_file\s*=\s*"[^"]*"`:  fmt.Sprintf("ca_file = %q", certs(t).file), `\bclient_ca\s*=\s*"[^"]*"`: fmt.Sprintf("client_ca = %q", certs(t).file),
+		`\bstate_dir\s*=\s*"[^"]+"`: fmt.Sprintf("state_dir = %q", t.TempDir()),
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllLiteralString(text, with)
 	}

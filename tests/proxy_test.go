@@ -65,6 +65,12 @@ func TestProxyFromHAProxy(t *testing.T) {
 // options behind its address.
 func runHAProxy(t *testing.T, server, options string) (addr string) {
 	t.Helper()
+	return runHAProxyWith(t, server, options, "")
+}
+
+// runHAProxyWith has options of its listener, too.
+func runHAProxyWith(t *testing.T, server, options, bind string) (addr string) {
+	t.Helper()
 	need(t, "haproxy")
 	dir := t.TempDir()
 	p := defaultCert(t)
@@ -75,7 +81,7 @@ func runHAProxy(t *testing.T, server, options string) (addr string) {
 	addr = freeAddr(t)
 	conf := filepath.Join(dir, "haproxy.cfg")
 	text := fmt.Sprintf("defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n"+
-		"listen l\n bind %s ssl crt %s\n server s %s %s\n", addr, pem, server, options)
+		"listen l\n bind %s ssl crt %s %s\n server s %s %s\n", addr, pem, bind, server, options)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -160,6 +161,9 @@ func TestGuessersWait(t *testing.T) {
 		t.Errorf("the fourth guess, at another peer, was answered after %s", took)
 	}
 	loggedIn(t, b.plain, user).logout()
+	if said := b.ask("show peers"); !strings.Contains(said, " messages=0") {
+		t.Errorf("some of what lb1 told made no sense: %s", said)
+	}
 
 	text, err := os.ReadFile(a.config)
 	if err != nil {
@@ -175,4 +179,40 @@ func TestGuessersWait(t *testing.T) {
 	if n := strings.Count(a.log(), " delay="); n != 1 {
 		t.Errorf("%d late answers logged at lb1, want 1: its client is trusted now", n)
 	}
+}
+
+// Two peers whose table stores different counters, as while they are restarted
+// one by one with new ones, share those of both, and say so.
+func TestPeersStoreOtherCounters(t *testing.T) {
+	t.Parallel()
+	o := clustered(t)
+	o.frontend = `track_src = "sources"` + "\n"
+	f := &fleet{t: t, key: newKey(), o: o, addrs: []string{freeAddr(t), freeAddr(t)}}
+	for i, store := range []string{`["conn_cnt", "conn_rate(10s)"]`, `["conn_cnt", "conn_rate(1m)", "gpc0"]`} {
+		o.more = "[stick_table.sources]\nkey = \"src\"\nstore = " + store + "\n"
+		f.add(i, o).begin()
+	}
+	a, b := f.lbs[0], f.lbs[1]
+	a.ready()
+	b.ready()
+	f.met(a, b)
+	for _, l := range f.lbs {
+		greeted(t, l.plain).logout()
+	}
+	within(t, patience, "both see the sum", func() bool { return a.counter("conn_cnt") == "2" && b.counter("conn_cnt") == "2" })
+	b.tell("set table sources key 127.0.0.1 data.gpc0 7")
+	if got := a.counter("gpc0") + " " + b.counter("gpc0") + " " + a.counter("conn_rate") + " " + b.counter("conn_rate"); got != " 7 1 1" {
+		t.Errorf("gpc0 and the rates are %q, want each peer to show what it stores, and to count rates of its own period", got)
+	}
+	for i, l := range f.lbs {
+		if got := l.peer(fmt.Sprint("lb", 2-i))["other_store"]; got != "sources" {
+			t.Errorf("lb%d shows other_store=%q", i+1, got)
+		}
+		if !strings.Contains(l.log(), "stores other counters") {
+			t.Errorf("lb%d has logged nothing", i+1)
+		}
+	}
+	user := newUser()
+	loggedIn(t, a.plain, user).logout()
+	within(t, patience, "lb2 knows where he lives", func() bool { return b.home(user) != "" && b.home(user) == a.home(user) })
 }

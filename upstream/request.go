@@ -28,8 +28,8 @@ type Request struct {
 	ServerName string         // the client's SNI, "" if none
 	TLS        bool           // the client's side is encrypted
 	TLSVersion string         // such as "TLSv1.3", "" if unknown
-	ClientCN   string         // common name of the client's certificate, "" if none
 	ALPN       string         // agreed on with the client, "" if none
+	ClientCert proxyproto.Certificate
 }
 
 // idPairs is what the server is told of the client: what the client said of
@@ -74,6 +74,6 @@ func (r *Request) looping() bool { return r.ttl() <= 1 }
 func (r *Request) proxyHeader() proxyproto.Header {
 	return proxyproto.Header{
 		Source: r.ClientAddr, Dest: r.LocalAddr, TLS: r.TLS, TLSVersion: r.TLSVersion,
-		ServerName: r.ServerName, ALPN: r.ALPN, ClientCN: r.ClientCN,
+		ServerName: r.ServerName, ALPN: r.ALPN, Client: r.ClientCert,
 	}
 }

@@ -86,6 +86,9 @@ func (n *node) prepare(ctx context.Context, cfg *conf.Config) (p *plan, err erro
 			continue
 		}
 		c, err := frontend.LoadTLS(f.Certs, protocols(f)...)
+		if err == nil {
+			err = frontend.VerifyClients(c, f.VerifyClient, f.ClientCA)
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: frontend.%s: %w", n.path, f.Name, err))
 		}

@@ -25,6 +25,9 @@ type mesh struct {
 	group   atomic.Pointer[peers.Group] // nil until it is started
 	learned atomic.Pointer[string]      // how it started, in words; nil until then
 	known   []peers.Known               // as saved; owned by who tells of peers, before that by startMesh
+
+	badMessages atomic.Int64 // of peers
+	complained  atomic.Int64 // when one of them was logged last, Unix ns
 }
 
 // leaveWithin bounds telling the others that this peer goes.
@@ -82,7 +85,8 @@ func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
 		}
 	}
 	g, err := peers.New(m.cfg, states, peers.Options{
-		Log: n.log, Incarnation: uint64(n.start.UnixNano()), Known: n.loadKnown(), OnPeer: n.peerEvent, OnMessage: n.peerMessage,
+		Log: n.log, Incarnation: uint64(n.start.UnixNano()), Known: n.loadKnown(), OnPeer: n.peerEvent,
+		OnMessage: n.peerMessage,
 	})
 	if err != nil {
 		return nil, err
@@ -148,13 +152,6 @@ func (n *node) peerEvent(e peers.Event) {
 	n.cluster.SetMembers(e.Time, alive, known)
 	n.claims.nudge()
 	n.saveKnown()
-}
-
-// peerMessage takes a message of another peer.
-func (n *node) peerMessage(from, topic string, b []byte) {
-	if topic == claimsTopic {
-		n.claims.receive(from, b)
-	}
 }
 
 // ring has the keys of the cluster, nil without peers.

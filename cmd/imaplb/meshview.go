@@ -47,7 +47,7 @@ func (n *node) refused(g *peers.Group) stats.Refused {
 	t, c := g.Totals(), n.cluster.Counters()
 	return stats.Refused{
 		WrongKey: t.WrongKey, Crowded: t.Crowded, Untold: t.LostEvents,
-		Ahead: c.Ahead, Dropped: c.Dropped, Facts: int64(c.Facts),
+		Messages: n.mesh.badMessages.Load(), Ahead: c.Ahead, Dropped: c.Dropped, Facts: int64(c.Facts),
 	}
 }
 
@@ -77,8 +77,15 @@ func peerOf(p *peers.PeerInfo) stats.Peer {
 		link = "learning"
 	}
 	c := &p.Counters
+	var unlike []string
+	for _, s := range p.States {
+		if s.Unlike {
+			unlike = append(unlike, s.Name)
+		}
+	}
 	return stats.Peer{
-		Name: p.Name, Addr: p.Addr, State: p.State, Link: link, Since: p.Since,
+		Unlike: unlike,
+		Name:   p.Name, Addr: p.Addr, State: p.State, Link: link, Since: p.Since,
 		Lag: p.Timing.Smooth / 2, Offset: p.Timing.Offset, Agreed: p.Agreed, Version: int(p.Version),
 		UpdatesSent: int64(c.EntriesOut), UpdatesReceived: int64(c.EntriesIn), Repaired: int64(c.RepairedIn),
 		Dropped: int64(c.Dropped), Connects: int64(c.Connects), BytesIn: int64(c.BytesIn), BytesOut: int64(c.BytesOut),

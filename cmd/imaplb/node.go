@@ -155,6 +155,7 @@ func (n *node) run(ctx context.Context, cfg *conf.Config) error {
 	defer n.keep(n.keepKicks)()
 	defer n.keep(n.keepNames)()
 	defer n.keep(n.keepDrained)()
+	defer n.keep(n.keepPenalties)()
 	stopStats, err := n.startStats(ctx, cfg)
 	if err != nil {
 		p.release()

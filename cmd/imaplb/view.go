@@ -76,6 +76,7 @@ func (n *node) frontendRow(now time.Time, f *frontend.Frontend) stats.Row {
 		Rate: c.ConnRate.Value(now), RateMax: c.ConnRate.Max(),
 		ConnRate: c.ConnRate.Value(now), ConnRateMax: c.ConnRate.Max(),
 		ConnTot: c.ConnsTot.Load(), Dcon: c.Refused.Load(), Lastsess: -1, TLS: c.TLSNow.Load(),
+		TLSFailed: c.TLSFailed.Load(), BadCerts: c.BadCerts.Load(),
 	}
 	if limit := f.Settings().Config.Maxconn; limit > 0 {
 		row.Slim = int64(limit)

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"errors"
+	"time"
+)
+
+// Topics of the messages between peers that are no part of a state: best
+// effort, lost with the connection.
+const topicPenalties = "penalties"
+
+// complainEvery is how often a peer's bad messages are logged; all are counted.
+const complainEvery = time.Minute
+
+var errTopic = errors.New("unknown topic")
+
+// peerMessage takes a message of a peer. It is called by the reader of that
+// peer's stream. A topic of a later version is passed over.
+func (n *node) peerMessage(from, topic string, b []byte) {
+	now := time.Now()
+	err := errTopic
+	switch topic {
+	case topicPenalties:
+		err = n.engine.HearPenalties(now, b)
+	case claimsTopic:
+		n.claims.receive(from, b)
+		return
+	}
+	if err == nil {
+		return
+	}
+	n.mesh.badMessages.Add(1)
+	last := n.mesh.complained.Load()
+	if now.UnixNano()-last >= complainEvery.Nanoseconds() && n.mesh.complained.CompareAndSwap(last, now.UnixNano()) {
+		n.log.Warn("a peer's message was dropped", "peer", from, "topic", topic, "err", err)
+	}
+}

@@ -1,0 +1,117 @@
+package frontend
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"imaplb/loop"
+	"imaplb/proxyproto"
+)
+
+// The words of Config.VerifyClient. They are HAProxy's "verify".
+const (
+	VerifyNone     = "none"     // no certificate is asked for
+	VerifyOptional = "optional" // none is needed, a bad one ends the handshake
+	VerifyRequired = "required" // a good one is needed
+)
+
+// VerifyClients has a server's TLS configuration ask clients for certificates
+// that one of the authorities in caFile has signed, PEM, for the use clientAuth.
+// What the certificate says is told to the servers behind; it gives no rights here.
+//
+// A resumed session has the certificate of the one it resumes, also with the
+// ticket of a peer. crypto/tls judges its dates and authorities again then, so
+// that what was good under another configuration is not good under this one.
+func VerifyClients(cfg *tls.Config, verify, caFile string) error {
+	switch verify {
+	case VerifyOptional:
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
+	case VerifyRequired:
+		cfg.ClientAuth = tls.RequireAndVerifyClientCert
+	default:
+		return nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return fmt.Errorf("frontend: client_ca: %w", err)
+	}
+	cfg.ClientCAs = x509.NewCertPool()
+	if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("frontend: client_ca: %s has no certificate in PEM form", caFile)
+	}
+	return nil
+}
+
+// reasonClientCert is a TLS handshake that ended because of the client's
+// certificate.
+const reasonClientCert = "client_cert"
+
+// isClientCert reports whether it was the client's certificate that ended a
+// server's handshake: a bad one, or none where one is required. crypto/tls has no
+// error value for the latter; the words are guarded by a test.
+func isClientCert(err error) bool {
+	bad := (*tls.CertificateVerificationError)(nil)
+	return errors.As(err, &bad) || strings.Contains(err.Error(), "client didn't provide a certificate")
+}
+
+// whyNoTLS counts a failed handshake and gives its reason.
+func (p *prelogin) whyNoTLS(err error) (reason string) {
+	cert := isClientCert(err)
+	for _, n := range p.counters() {
+		n.TLSFailed.Add(1)
+		if cert {
+			n.BadCerts.Add(1)
+		}
+	}
+	if cert {
+		return reasonClientCert
+	}
+	return reasonHandshake
+}
+
+// tookCert notes the certificate that came with the client's TLS. It has been
+// verified. What a proxy before us told of its client's TLS stands: the
+// certificate on this connection is the proxy's own then.
+func (p *prelogin) tookCert(info *loop.TLSInfo) {
+	if p.c.offload || info.PeerCert == nil {
+		return
+	}
+	p.cert = proxyproto.Certificate{Conn: !info.Resumed, Session: true, CN: proxyproto.Text(info.PeerCert.Subject.CommonName)}
+	p.c.noteCert(&p.cert)
+}
+
+// mayWithout judges the certificate of a client whose TLS a proxy has ended, where
+// no handshake of ours comes behind it. False: one is required and he has no
+// good one, so the connection has been ended.
+func (p *prelogin) mayWithout(cert *proxyproto.Certificate) bool {
+	if p.set.Config.VerifyClient != VerifyRequired || p.set.Config.TLS == "implicit" || cert.Good() {
+		return true
+	}
+	for _, n := range p.counters() {
+		n.BadCerts.Add(1)
+	}
+	p.abort(time.Now(), reasonClientCert, stateProxy)
+	return false
+}
+
+// noteCert keeps the name in a good certificate for the log.
+func (c *conn) noteCert(cert *proxyproto.Certificate) {
+	if c.cn = nil; cert.Good() && cert.CN != "" {
+		name := cert.CN // of its own: what it stands in goes at the login
+		c.cn = &name
+	}
+}
+
+// appendCN adds that name to a line of the log, which quotes it.
+func (c *conn) appendCN(attrs []slog.Attr) []slog.Attr {
+	if c.cn == nil {
+		return attrs
+	}
+	return append(attrs, slog.String("client_cn", *c.cn))
+}
