@@ -40,6 +40,8 @@ type stream struct {
 	conn *tls.Conn
 	link *Link
 
+	states *[]State // what the link was made with
+
 	wakeup chan struct{} // holds a token when the writer has to look
 	asleep atomic.Int64  // until when the writer sleeps, ns; 0 while it is awake
 	ended  chan struct{} // closed by close
@@ -55,8 +57,9 @@ func (g *Group) serve(p *peer, raw net.Conn, conn *tls.Conn) error {
 		g: g, peer: p, raw: raw, conn: conn,
 		wakeup: make(chan struct{}, 1), ended: make(chan struct{}), read: make(chan struct{}),
 	}
+	s.states = g.states.Load()
 	s.link = NewLink(LinkConfig{
-		Self: g.cfg.Name, Incarnation: g.opts.Incarnation, States: g.states, OnMessage: s.message,
+		Self: g.cfg.Name, Incarnation: g.opts.Incarnation, States: *s.states, OnMessage: s.message,
 	}, p.remote)
 	if !g.attach(s) {
 		_ = raw.Close()
@@ -219,11 +222,12 @@ func (s *stream) message(topic string, b []byte) {
 	}
 }
 
-// attach makes s the stream of its peer; of two the newer wins. False after Close.
+// attach makes s the stream of its peer; of two the newer wins. False after Close,
+// and if other states are to be shared by now.
 func (g *Group) attach(s *stream) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || g.leaving {
+	if g.closed || g.leaving || s.states != g.states.Load() {
 		return false
 	}
 	if old := s.peer.stream; old != nil {
@@ -244,7 +248,7 @@ func (g *Group) detach(s *stream, why error) {
 	s.peer.stream = nil
 	g.setLive()
 	g.changed.Broadcast()
-	if g.closed || g.leaving || errors.Is(why, errBye) {
+	if g.closed || g.leaving || errors.Is(why, errBye) || errors.Is(why, errStates) {
 		return // who left has been told of
 	}
 	kind := PeerDown
