@@ -126,11 +126,11 @@ func TestTheNewerStreamWins(t *testing.T) {
 	a.mu.Lock()
 	old := p.stream
 	a.mu.Unlock()
-	raw, conn := greeted(t, a, b) // as if a had dialed again
+	m := meet(t, a, b) // as if a had dialed again
 	a.wg.Add(1)
 	go func() { // until the test ends the stream
 		defer a.wg.Done()
-		_ = a.serve(p, raw, conn)
+		_ = a.serve(p, m)
 	}()
 	mesh(t, 2, a, b)
 	<-old.ended

@@ -104,8 +104,11 @@ func New(cfg Config, states []State, opts Options) (*Group, error) {
 		return nil, fmt.Errorf("%w: key_file is needed unless bind is on loopback or insecure is set", ErrKey)
 	}
 	var err error
-	g.ring, err = NewRing(keys)
-	return g, err
+	if g.ring, err = NewRing(keys); err != nil {
+		return nil, err
+	}
+	g.ring.changed = g.keysChanged
+	return g, nil
 }
 
 // remember makes the peers of the last run dead ones. What cannot be one is

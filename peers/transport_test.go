@@ -14,15 +14,21 @@ import (
 // greeted dials from one node to another, past the handshake and the proof.
 func greeted(t testing.TB, from, to *node) (net.Conn, *tls.Conn) {
 	t.Helper()
+	m := meet(t, from, to)
+	return m.raw, m.conn
+}
+
+func meet(t testing.TB, from, to *node) *meeting {
+	t.Helper()
 	raw, err := net.Dial("tcp", to.self.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := from.greet(raw, to.cfg.Name)
+	m, err := from.greet(raw, to.cfg.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return raw, conn
+	return m
 }
 
 // closed waits until the other end hangs up.
