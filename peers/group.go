@@ -225,7 +225,7 @@ func (g *Group) listen() (err error) {
 		_ = g.net.Shutdown()
 		return err
 	}
-	g.net.ours = g.accept
+	g.net.ours, g.net.known = g.accept, g.isPeers
 	g.net.wg.Add(1)
 	go g.net.route() // until Shutdown
 	if g.members, err = memberlist.Create(conf); err != nil {
