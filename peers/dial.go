@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -30,7 +31,7 @@ func (g *Group) dial(p *peer) {
 		if time.Since(began) > redialLast {
 			pause = redialFirst // it was there for a while
 		}
-		if err != nil && g.said.new(time.Now(), "dial "+p.name+err.Error()) && g.ctx.Err() == nil {
+		if err != nil && g.said.new(time.Now(), "dial "+p.name+" "+sayOf(err)) && g.ctx.Err() == nil {
 			g.log.Warn("no connection to a peer, trying on", "peer", p.name, "addr", addr, "err", err)
 		}
 		select {
@@ -155,14 +156,26 @@ func (g *Group) admit(who intro) error {
 	return nil
 }
 
+// sayOf is an error without what differs each time: an error of the network names
+// our port, too.
+func sayOf(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
+// refusals are what an operator has to mend.
+var refusals = []error{errWrongKey, errClash, errWrongName}
+
 // refused counts and tells what an operator has to mend, once a minute for each
 // address.
 func (g *Group) refused(err error, name, addr string) {
-	wrongKey := errors.Is(err, errWrongKey)
-	if !wrongKey && !errors.Is(err, errClash) && !errors.Is(err, errWrongName) {
+	i := slices.IndexFunc(refusals, func(r error) bool { return errors.Is(err, r) })
+	if i < 0 {
 		return
 	}
-	if wrongKey {
+	if err = refusals[i]; errors.Is(err, errWrongKey) {
 		g.wrongKey.Add(1)
 	}
 	lines := &g.said
