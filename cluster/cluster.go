@@ -69,6 +69,7 @@ type Cluster struct {
 	own      map[string]*ownMove  // moves begun here, by id
 	pins     map[moveKey]*fact    // of users that are pinned
 	flushes  map[target]flushNews // servers that have a fact of a flush
+	servers  map[target]struct{}  // those in this peer's file
 	down     map[string]time.Time // dead peers whose grace runs, since when
 	counters Counters
 	tooEarly map[string]bool // peers whose clock is known to be ahead
@@ -138,6 +139,7 @@ func (c *Cluster) Tick(now time.Time) (next time.Time) {
 	c.mu.Lock()
 	defer c.unlock()
 	if !now.Before(c.sweepAt) {
+		c.keepOrders(now)
 		c.sweep(now)
 		c.refreshVotes(now)
 		c.sweepAt = now.Add(sweepEvery)

@@ -81,6 +81,9 @@ func readFile(b []byte) ([]*fact, error) {
 
 // restore places one saved fact. mu is held.
 func (c *Cluster) restore(now time.Time, f *fact) {
+	if f.lasts() && f.expired(now) {
+		f.expires = now.Add(orderAgain).UnixMilli()
+	}
 	if !isSaved(f) || f.expired(now) {
 		return
 	}

@@ -25,8 +25,9 @@ const maxUser = 512
 
 var adminStates = []string{"ready", "drain", "maint"}
 
-// OrderAdmin gives a server an admin state on all peers, until another order.
-// by is who says so, such as "admin uid=0".
+// OrderAdmin gives a server an admin state on all peers, until another order, or
+// until no peer has had the server in its file for 30 days. by is who says so,
+// such as "admin uid=0".
 func (c *Cluster) OrderAdmin(now time.Time, by, backend, server, state string) error {
 	if !slices.Contains(adminStates, state) {
 		return fmt.Errorf("cluster: order: admin state %q: expects \"ready\", \"drain\" or \"maint\"", state)
@@ -176,7 +177,7 @@ func (c *Cluster) orderServer(now time.Time, kind string, t target, text orderTe
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	return c.say(now, factKey(kind, t.backend, t.server), text.encode(), 0)
+	return c.say(now, factKey(kind, t.backend, t.server), text.encode(), orderEnd(now))
 }
 
 func (c *Cluster) orderOnce(now time.Time, kind string, text orderText) error {

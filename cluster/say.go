@@ -51,6 +51,9 @@ func (c *Cluster) changed(now time.Time, old, f *fact) {
 	if isSaved(f) {
 		c.orders++
 	}
+	if f.prolongs(old) {
+		return
+	}
 	switch kindOf(f.key) {
 	case kindAdmin, kindWeight, kindMaxconn:
 		c.stateOrdered(now, f)
@@ -73,7 +76,11 @@ func (c *Cluster) changed(now time.Time, old, f *fact) {
 
 // sweep removes what has expired. mu is held.
 func (c *Cluster) sweep(now time.Time) (removed int) {
-	for _, f := range c.facts.find(func(f *fact) bool { return f.expired(now) }) {
+	for _, f := range c.facts.find(func(f *fact) bool { return f.expired(now) || f.expires == 0 && f.lasts() }) {
+		if f.expires == 0 { // a peer of before said it
+			c.prolong(now, f)
+			continue
+		}
 		c.facts.remove(f)
 		removed++
 		switch kindOf(f.key) {

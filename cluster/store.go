@@ -41,6 +41,14 @@ func (s *store) say(now time.Time, key, value string, expires int64) *fact {
 	return f
 }
 
+// prolong has a fact, whoever said it, end later.
+func (s *store) prolong(old *fact, expires int64) {
+	f := *old
+	f.expires = expires
+	s.place(&f)
+	f.position = s.journal.add(f.key)
+}
+
 // place puts f where the fact of its key was, or adds it.
 func (s *store) place(f *fact) {
 	n := bucket(f.key)

@@ -35,6 +35,16 @@ type Config struct {
 	// Warnings are what is odd in the file and yet no fault, such as an expired
 	// certificate.
 	Warnings Faults
+
+	source *report // knows the lines of the file
+}
+
+// At is a line about path, with the place where it stands in the file.
+func (c *Config) At(path, text string) Fault {
+	if c.source == nil {
+		return Fault{Path: path, Text: text}
+	}
+	return c.source.entry(path, text)
 }
 
 // Global is the [global] section.

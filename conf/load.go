@@ -41,7 +41,7 @@ func load(file, src string, h host) (*Config, error) {
 	if len(r.faults) > 0 {
 		return nil, sorted(r.faults)
 	}
-	c.Warnings = sorted(r.warnings)
+	c.Warnings, c.source = sorted(r.warnings), r
 	return c, nil
 }
 

@@ -147,7 +147,7 @@ func TestGoodFilesLoadAndDumpLoadsBack(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the dump does not load: %v\n%s", err, dump.String())
 		}
-		again.Warnings = c.Warnings // they name the other file
+		again.Warnings, again.source = c.Warnings, c.source // they name the other file
 		if !reflect.DeepEqual(c, again) {
 			t.Errorf("the dump loads to something else:\n%+v\n%+v", c, again)
 		}
@@ -271,7 +271,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the dump of %q does not load: %v\n%s", src, err, dump.String())
 		}
-		again.Warnings = c.Warnings
+		again.Warnings, again.source = c.Warnings, c.source
 		if !reflect.DeepEqual(c, again) {
 			t.Errorf("the dump of %q loads to something else:\n%s", src, dump.String())
 		}

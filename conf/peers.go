@@ -35,12 +35,28 @@ func (r *report) checkPeers(c *Config) {
 	if len(p.Join) > peers.MaxJoin {
 		r.fault("peers.join", "%d addresses, at most %d", len(p.Join), peers.MaxJoin)
 	}
+	if n := c.sharedTables(); n >= peers.MaxStates {
+		r.fault("stick_table", "%d tables are shared with the peers, at most %d can be: write peers = false for some", n, peers.MaxStates-1)
+	}
+	if p.TieBreaker != p.Name && strings.EqualFold(p.TieBreaker, p.Name) {
+		r.warn("peers.tie_breaker", "%q differs from the name of this peer, %q, in case alone: it means another peer", p.TieBreaker, p.Name)
+	}
 	for i, addr := range p.Join {
 		if _, err := checkServerAddr(addr); err != nil || strings.HasPrefix(addr, "unix:") {
 			r.fault(indexPath("peers.join", i), `bad address %q: write "host:port"`, addr)
 		}
 	}
 	r.checkPeersKey(p)
+}
+
+// sharedTables counts the stick tables that the peers share.
+func (c *Config) sharedTables() (n int) {
+	for _, t := range c.StickTables {
+		if t.Peers {
+			n++
+		}
+	}
+	return n
 }
 
 // checkPeersKey wants a key where others could listen or speak.

@@ -48,8 +48,20 @@ func TestEventsAreBounded(t *testing.T) {
 	for range maxEvents + 3 {
 		g.say(PeerUp, "x", "", "")
 	}
-	if len(g.events) != maxEvents || g.Totals().LostEvents != 3 {
+	if len(g.events) != maxEvents/2 || g.Totals().LostEvents != maxEvents/2+3 {
 		t.Errorf("%d events wait, %d are lost", len(g.events), g.Totals().LostEvents)
+	}
+	for _, kind := range []string{PeerDead, PeerAlive, PeerLeft} {
+		g.say(kind, "x", "", "")
+	}
+	if k := kinds(g); !strings.HasSuffix(k, "dead alive left ") {
+		t.Error("connections that come and go have pushed out who is there")
+	}
+	for range maxEvents {
+		g.say(PeerDead, "x", "", "")
+	}
+	if len(g.events) != maxEvents {
+		t.Errorf("%d events wait, want %d", len(g.events), maxEvents)
 	}
 }
 
@@ -126,11 +138,11 @@ func TestTheNewerStreamWins(t *testing.T) {
 	a.mu.Lock()
 	old := p.stream
 	a.mu.Unlock()
-	raw, conn := greeted(t, a, b) // as if a had dialed again
+	m := meet(t, a, b) // as if a had dialed again
 	a.wg.Add(1)
 	go func() { // until the test ends the stream
 		defer a.wg.Done()
-		_ = a.serve(p, raw, conn)
+		_ = a.serve(p, m)
 	}()
 	mesh(t, 2, a, b)
 	<-old.ended

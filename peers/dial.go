@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -30,7 +31,7 @@ func (g *Group) dial(p *peer) {
 		if time.Since(began) > redialLast {
 			pause = redialFirst // it was there for a while
 		}
-		if err != nil && g.said.new(time.Now(), "dial "+p.name+err.Error()) && g.ctx.Err() == nil {
+		if err != nil && g.said.new(time.Now(), "dial "+p.name+" "+sayOf(err)) && g.ctx.Err() == nil {
 			g.log.Warn("no connection to a peer, trying on", "peer", p.name, "addr", addr, "err", err)
 		}
 		select {
@@ -61,20 +62,20 @@ func (g *Group) connect(p *peer, addr string) error {
 	}
 	stop := context.AfterFunc(g.ctx, func() { _ = raw.Close() })
 	defer stop()
-	conn, err := g.greet(raw, p.name)
+	m, err := g.greet(raw, p.name)
 	if err != nil {
 		_ = raw.Close()
 		g.refused(err, p.name, addr)
 		return err
 	}
-	if err := g.serve(p, raw, conn); errors.Is(err, ErrVersion) {
+	if err := g.serve(p, m); errors.Is(err, ErrVersion) {
 		return err
 	}
 	return nil
 }
 
 // greet is the dialer's side of handshake and proof.
-func (g *Group) greet(raw net.Conn, wanted string) (*tls.Conn, error) {
+func (g *Group) greet(raw net.Conn, wanted string) (*meeting, error) {
 	tune(raw)
 	if err := raw.SetDeadline(time.Now().Add(introWithin)); err != nil {
 		return nil, err
@@ -90,15 +91,17 @@ func (g *Group) greet(raw net.Conn, wanted string) (*tls.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := proof.introduce(conn, g.self, wanted); err != nil {
+	other, mac, err := proof.introduce(conn, g.self, wanted)
+	if err != nil {
 		return nil, err
 	}
-	return conn, raw.SetDeadline(time.Time{})
+	s := &shown{proof: proof, self: g.self, other: other, dialed: true, macs: [][]byte{mac}}
+	return &meeting{raw, conn, s}, raw.SetDeadline(time.Time{})
 }
 
 // accept serves a connection that began with our byte, until it ends.
 func (g *Group) accept(raw net.Conn, proven func()) {
-	conn, who, err := g.welcome(raw)
+	m, who, err := g.welcome(raw)
 	proven()
 	if err != nil {
 		_ = raw.Close()
@@ -115,11 +118,11 @@ func (g *Group) accept(raw net.Conn, proven func()) {
 		_ = raw.Close()
 		return
 	}
-	_ = g.serve(p, raw, conn)
+	_ = g.serve(p, m)
 }
 
 // welcome is the acceptor's side of handshake and proof.
-func (g *Group) welcome(raw net.Conn) (*tls.Conn, intro, error) {
+func (g *Group) welcome(raw net.Conn) (*meeting, intro, error) {
 	if c, ok := raw.(*counted); ok {
 		tune(c.Conn)
 	}
@@ -134,11 +137,12 @@ func (g *Group) welcome(raw net.Conn) (*tls.Conn, intro, error) {
 	if err != nil {
 		return nil, intro{}, err
 	}
-	who, err := proof.receive(conn, g.self, g.admit)
+	who, mac, err := proof.receive(conn, g.self, g.admit)
 	if err != nil {
 		return nil, who, err
 	}
-	return conn, who, raw.SetDeadline(time.Time{})
+	s := &shown{proof: proof, self: g.self, other: who, macs: [][]byte{mac}}
+	return &meeting{raw, conn, s}, who, raw.SetDeadline(time.Time{})
 }
 
 // admit refuses a process that has the name of another.
@@ -152,14 +156,26 @@ func (g *Group) admit(who intro) error {
 	return nil
 }
 
+// sayOf is an error without what differs each time: an error of the network names
+// our port, too.
+func sayOf(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
+// refusals are what an operator has to mend.
+var refusals = []error{errWrongKey, errClash, errWrongName}
+
 // refused counts and tells what an operator has to mend, once a minute for each
 // address.
 func (g *Group) refused(err error, name, addr string) {
-	wrongKey := errors.Is(err, errWrongKey)
-	if !wrongKey && !errors.Is(err, errClash) && !errors.Is(err, errWrongName) {
+	i := slices.IndexFunc(refusals, func(r error) bool { return errors.Is(err, r) })
+	if i < 0 {
 		return
 	}
-	if wrongKey {
+	if err = refusals[i]; errors.Is(err, errWrongKey) {
 		g.wrongKey.Add(1)
 	}
 	lines := &g.said

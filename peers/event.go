@@ -5,7 +5,9 @@ import (
 	"time"
 )
 
-// maxEvents is how many events may wait for OnPeer.
+// maxEvents is how many events may wait for OnPeer. Half of the room is for those
+// that tell who is there, since what depends on them is not told again; the
+// others come as fast as connections break.
 const maxEvents = 1024
 
 // Kinds of events.
@@ -36,7 +38,11 @@ var eventLevels = map[string]slog.Level{
 // say queues an event for the log and OnPeer. g.mu is held: the order of
 // events is that of what they tell of.
 func (g *Group) say(kind, peer, addr, detail string) {
-	if len(g.events) >= maxEvents {
+	most := maxEvents
+	if kind != PeerAlive && kind != PeerDead && kind != PeerLeft {
+		most /= 2
+	}
+	if len(g.events) >= most {
 		g.lostEvents++
 		return
 	}

@@ -37,11 +37,11 @@ func TestIntroductionsStay(t *testing.T) {
 		io.Writer
 	}
 	var dialed, welcome, refused bytes.Buffer
-	if _, err := p.introduce(conn{bytes.NewReader(nil), &dialed}, intro{"a", "192.0.2.1:4300"}, "b"); err != io.EOF {
+	if _, _, err := p.introduce(conn{bytes.NewReader(nil), &dialed}, intro{"a", "192.0.2.1:4300"}, "b"); err != io.EOF {
 		t.Fatalf("introduced without an answer: %v", err)
 	}
 	for name, answer := range map[string]*bytes.Buffer{"b": &welcome, "c": &refused} {
-		_, _ = p.receive(conn{bytes.NewReader(dialed.Bytes()), answer}, intro{name, "192.0.2.2:4300"}, anybody)
+		_, _, _ = p.receive(conn{bytes.NewReader(dialed.Bytes()), answer}, intro{name, "192.0.2.2:4300"}, anybody)
 	}
 	for name, c := range map[string]struct{ got, want string }{
 		"introduction": {hex.EncodeToString(dialed.Bytes()), "003994a161ae3139322e302e322e313a34333030a162c600000020c78b056aba5b6ddd7a3dc57c2c4f12a515651d1299304190fef38a59a8900f87"},

@@ -46,7 +46,6 @@ type Group struct {
 	cfg     Config
 	opts    Options
 	log     *slog.Logger
-	states  []State
 	ring    *Ring
 	tls     *tls.Config
 	members *memberlist.Memberlist
@@ -60,6 +59,7 @@ type Group struct {
 	strangers said // of those who have not shown that they are peers
 	wrongKey  atomic.Int64
 	live      atomic.Pointer[[]*stream] // those to be woken; replaced under mu
+	states    atomic.Pointer[[]State]   // what is shared; replaced under mu
 
 	mu         sync.Mutex // guards the fields below, and those of peer
 	changed    *sync.Cond // of mu: something Learn, Leave or announce waits for
@@ -82,12 +82,13 @@ func New(cfg Config, states []State, opts Options) (*Group, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Group{
-		cfg: cfg, opts: opts, log: opts.Log, states: states,
+		cfg: cfg, opts: opts, log: opts.Log,
 		peers: map[string]*peer{}, joining: map[string]bool{}, failing: map[string]bool{},
 		resolved: map[string][]string{}, said: said{most: maxSaid}, strangers: said{most: maxStrangers},
 	}
 	g.changed = sync.NewCond(&g.mu)
 	g.live.Store(new([]*stream))
+	g.states.Store(&states)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	if err := errors.Join(g.check(), checkStates(states)); err != nil {
 		return nil, err
@@ -103,8 +104,11 @@ func New(cfg Config, states []State, opts Options) (*Group, error) {
 		return nil, fmt.Errorf("%w: key_file is needed unless bind is on loopback or insecure is set", ErrKey)
 	}
 	var err error
-	g.ring, err = NewRing(keys)
-	return g, err
+	if g.ring, err = NewRing(keys); err != nil {
+		return nil, err
+	}
+	g.ring.changed = g.keysChanged
+	return g, nil
 }
 
 // remember makes the peers of the last run dead ones. What cannot be one is
@@ -162,24 +166,6 @@ func (g *Group) check() error {
 	return nil
 }
 
-func checkStates(states []State) error {
-	if len(states) > MaxStates {
-		return fmt.Errorf("peers: %d states, at most %d", len(states), MaxStates)
-	}
-	names := map[string]bool{}
-	for _, s := range states {
-		name, n := s.Name(), len(s.Digests(nil))
-		if name == "" || len(name) > MaxName || names[name] {
-			return fmt.Errorf("peers: name of a state is empty, too long or twice: %q", name)
-		}
-		if n%BucketsPerPart != 0 || n > MaxBuckets {
-			return fmt.Errorf("peers: state %q has %d buckets, want a multiple of %d up to %d", name, n, BucketsPerPart, MaxBuckets)
-		}
-		names[name] = true
-	}
-	return nil
-}
-
 // bindAddr splits "ip:port"; no ip is all of IPv4.
 func bindAddr(s string) (netip.Addr, int, error) {
 	host, port, err := net.SplitHostPort(s)
@@ -204,7 +190,7 @@ func (g *Group) Start(ctx context.Context) error {
 	if err := g.listen(); err != nil {
 		return err
 	}
-	for _, s := range g.states {
+	for _, s := range *g.states.Load() {
 		s.Watch(g.wake)
 	}
 	g.remember(g.opts.Known)
@@ -239,7 +225,7 @@ func (g *Group) listen() (err error) {
 		_ = g.net.Shutdown()
 		return err
 	}
-	g.net.ours = g.accept
+	g.net.ours, g.net.known = g.accept, g.isPeers
 	g.net.wg.Add(1)
 	go g.net.route() // until Shutdown
 	if g.members, err = memberlist.Create(conf); err != nil {

@@ -23,6 +23,7 @@ type PeerInfo struct {
 type Totals struct {
 	WrongKey   int64 // streams and packets that were not of this group
 	Crowded    int64 // connections closed because too many had not said whose they are
+	Pushy      int64 // the same, because too many of their source had not
 	LostEvents int64 // not told to OnPeer, which was too slow
 }
 
@@ -113,7 +114,7 @@ func (g *Group) Totals() Totals {
 	defer g.mu.Unlock()
 	t := Totals{WrongKey: g.wrongKey.Load(), LostEvents: g.lostEvents}
 	if g.net != nil {
-		t.Crowded = g.net.crowded.Load()
+		_, t.Crowded, t.Pushy = g.net.gate.counts()
 	}
 	return t
 }

@@ -25,6 +25,7 @@ const (
 // and are accepted. It is shared: any goroutine may call any method.
 type Ring struct {
 	members *memberlist.Keyring // nil without keys
+	changed func()              // called after keys were changed; nil for nobody, fixed before that
 
 	mu   sync.Mutex // guards keys; held when members is changed, too
 	keys [][]byte   // never changed in place
@@ -128,48 +129,65 @@ func (r *Ring) all() [][]byte {
 	return r.keys
 }
 
+// change changes the keys and tells of it.
+func (r *Ring) change(f func() error) error {
+	r.mu.Lock()
+	err := f()
+	r.mu.Unlock()
+	if err == nil && r.changed != nil {
+		r.changed()
+	}
+	return err
+}
+
 // Add takes a key, in base64, that decrypts from now on.
-func (r *Ring) Add(text string) (Key, error) {
+func (r *Ring) Add(text string) (k Key, err error) {
 	key, err := parseKey(text)
 	if err != nil {
 		return Key{}, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if contains(r.keys, key) {
-		return Key{Fingerprint: fingerprint(key), Encrypts: bytes.Equal(r.keys[0], key)}, nil
+	k = Key{Fingerprint: fingerprint(key)}
+	err = r.change(func() error {
+		switch {
+		case contains(r.keys, key):
+			k.Encrypts = bytes.Equal(r.keys[0], key)
+			return nil
+		case len(r.keys) >= MaxKeys:
+			return fmt.Errorf("%w: the ring has %d keys, no more fit", ErrKey, MaxKeys)
+		}
+		return r.set(append(slices.Clone(r.keys), key))
+	})
+	if err != nil {
+		return Key{}, err
 	}
-	if len(r.keys) >= MaxKeys {
-		return Key{}, fmt.Errorf("%w: the ring has %d keys, no more fit", ErrKey, MaxKeys)
-	}
-	return Key{Fingerprint: fingerprint(key)}, r.set(append(slices.Clone(r.keys), key))
+	return k, nil
 }
 
 // Use makes the key with this fingerprint the one that encrypts. All peers
 // should have it by then.
 func (r *Ring) Use(print string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i, err := r.find(print)
-	if err != nil {
-		return err
-	}
-	keys := slices.Delete(slices.Clone(r.keys), i, i+1)
-	return r.set(slices.Insert(keys, 0, r.keys[i]))
+	return r.change(func() error {
+		i, err := r.find(print)
+		if err != nil {
+			return err
+		}
+		keys := slices.Delete(slices.Clone(r.keys), i, i+1)
+		return r.set(slices.Insert(keys, 0, r.keys[i]))
+	})
 }
 
 // Remove takes out the key with this fingerprint, but not the one that encrypts.
 func (r *Ring) Remove(print string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i, err := r.find(print)
-	if err != nil {
-		return err
-	}
-	if i == 0 {
-		return fmt.Errorf("%w: %s encrypts; use another first", ErrKey, print)
-	}
-	return r.set(slices.Delete(slices.Clone(r.keys), i, i+1))
+	return r.change(func() error {
+		i, err := r.find(print)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			return fmt.Errorf("%w: %s encrypts; use another first", ErrKey, print)
+		}
+		return r.set(slices.Delete(slices.Clone(r.keys), i, i+1))
+	})
 }
 
 // find returns the index of a fingerprint. r.mu is held.

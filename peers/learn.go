@@ -23,9 +23,9 @@ type Learned struct {
 	Entries int    // that came from those that have told all
 }
 
-// Learn waits, after Start, until all peers that are alive have told all they
-// know: one of them may have learned nothing itself. After timeout those count
-// that have told all by then.
+// Learn waits, after Start or SetStates, until all peers that are alive have told
+// all they know: one of them may have learned nothing itself. After timeout those
+// count that have told all by then.
 func (g *Group) Learn(ctx context.Context, timeout time.Duration) Learned {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -67,9 +67,12 @@ func (g *Group) allToldLocked() bool {
 	return alive > 0
 }
 
-// told tells whether a peer has told all it knows, over the stream there is.
-// Group.mu is held.
-func (p *peer) told() bool { return p.stream != nil && p.stream.link.Ready() }
+// told tells whether a peer has told all it knows of what is shared now, over the
+// stream there is. Group.mu is held.
+func (p *peer) told() bool {
+	s := p.stream
+	return s != nil && s.states == s.g.states.Load() && s.link.Ready()
+}
 
 // waitJoined waits until somebody is there, or the first joins have all ended,
 // and tells whether somebody is. One that keeps us out since the others have not

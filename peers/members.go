@@ -167,10 +167,15 @@ func (g *Group) sawJoin(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if p := g.peers[name]; p != nil && p.dialing && p.stream == nil {
-		select {
-		case p.redial <- struct{}{}:
-		default:
-		}
+		p.dialAgain()
+	}
+}
+
+// dialAgain ends the pause between two attempts to connect.
+func (p *peer) dialAgain() {
+	select {
+	case p.redial <- struct{}{}:
+	default:
 	}
 }
 

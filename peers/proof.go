@@ -99,40 +99,42 @@ func (p *proof) holds(mac []byte, role string, who intro, to string) bool {
 	return ok
 }
 
-// introduce is the dialer's side: it returns whom it met, if that is wanted.
-func (p *proof) introduce(conn io.ReadWriter, self intro, wanted string) (intro, error) {
+// introduce is the dialer's side: it returns whom it met, if that is wanted, and
+// his proof.
+func (p *proof) introduce(conn io.ReadWriter, self intro, wanted string) (intro, []byte, error) {
 	b := wire.AppendString(wire.AppendArray(make([]byte, 2, 256), 4), self.name)
 	b = wire.AppendString(wire.AppendString(b, self.address), wanted)
 	b = wire.AppendBin(b, p.make("dialer", self, wanted))
 	if err := writeIntro(conn, b); err != nil {
-		return intro{}, err
+		return intro{}, nil, err
 	}
 	r, err := readIntro(conn)
 	if err != nil {
-		return intro{}, err
+		return intro{}, nil, err
 	}
 	fields := r.Array(1)
 	if v := r.Uint(); r.Err() == nil && v != verdictWelcome {
-		return intro{}, verdicts[min(v, uint64(len(verdicts)-1))]
+		return intro{}, nil, verdicts[min(v, uint64(len(verdicts)-1))]
 	}
 	other := intro{string(r.Bytes(MaxName)), string(r.Bytes(maxAddress))}
 	mac := r.Bytes(sha256.Size)
 	switch {
 	case fields < 4 || r.Err() != nil:
-		return intro{}, fmt.Errorf("introduction: %w", errFrame)
+		return intro{}, nil, fmt.Errorf("introduction: %w", errFrame)
 	case !p.holds(mac, "acceptor", other, self.name):
-		return intro{}, errWrongKey
+		return intro{}, nil, errWrongKey
 	case other.name != wanted:
-		return intro{}, errWrongName
+		return intro{}, nil, errWrongName
 	}
-	return other, nil
+	return other, mac, nil
 }
 
-// receive is the acceptor's side: it returns who dialed. admit may refuse him.
-func (p *proof) receive(conn io.ReadWriter, self intro, admit func(intro) error) (intro, error) {
+// receive is the acceptor's side: it returns who dialed, and his proof. admit may
+// refuse him.
+func (p *proof) receive(conn io.ReadWriter, self intro, admit func(intro) error) (intro, []byte, error) {
 	r, err := readIntro(conn)
 	if err != nil {
-		return intro{}, err
+		return intro{}, nil, err
 	}
 	r.Array(4)
 	other := intro{string(r.Bytes(MaxName)), string(r.Bytes(maxAddress))}
@@ -140,7 +142,7 @@ func (p *proof) receive(conn io.ReadWriter, self intro, admit func(intro) error)
 	verdict := verdictWelcome
 	switch {
 	case r.Err() != nil || other.name == "":
-		return intro{}, fmt.Errorf("introduction: %w", errFrame)
+		return intro{}, nil, fmt.Errorf("introduction: %w", errFrame)
 	case !p.holds(mac, "dialer", other, wanted):
 		verdict = verdictKey
 		other.name = "" // anybody may say anything
@@ -151,12 +153,12 @@ func (p *proof) receive(conn io.ReadWriter, self intro, admit func(intro) error)
 	}
 	if verdict != verdictWelcome {
 		b := wire.AppendUint(wire.AppendArray(make([]byte, 2, 8), 1), uint64(verdict))
-		return other, errors.Join(verdicts[verdict], writeIntro(conn, b))
+		return other, nil, errors.Join(verdicts[verdict], writeIntro(conn, b))
 	}
 	b := wire.AppendUint(wire.AppendArray(make([]byte, 2, 256), 4), verdictWelcome)
 	b = wire.AppendString(wire.AppendString(b, self.name), self.address)
 	b = wire.AppendBin(b, p.make("acceptor", self, other.name))
-	return other, writeIntro(conn, b)
+	return other, mac, writeIntro(conn, b)
 }
 
 // writeIntro sends b, whose first two bytes are room for its length.

@@ -72,10 +72,10 @@ func TestProof(t *testing.T) {
 			dialer, acceptor := mustProof(t, client, "x", test.dial...), mustProof(t, server, test.cluster, test.accept...)
 			met := make(chan intro, 1)
 			go func() { // until the dialer has its answer
-				who, _ := acceptor.receive(server, intro{"b", "addr b"}, test.admit)
+				who, _, _ := acceptor.receive(server, intro{"b", "addr b"}, test.admit)
 				met <- who
 			}()
-			other, err := dialer.introduce(client, intro{"a", "addr a"}, test.wanted)
+			other, _, err := dialer.introduce(client, intro{"a", "addr a"}, test.wanted)
 			if !errors.Is(err, test.want) || test.want == nil && (err != nil || other != intro{"b", "addr b"}) {
 				t.Errorf("introduce = %+v, %v, want %v", other, err, test.want)
 			}
@@ -97,10 +97,10 @@ func TestProofIsBoundToItsConnection(t *testing.T) {
 	refused := make(chan error, 1)
 	acceptor := mustProof(t, server, "x", key(1))
 	go func() { // until the dialer has its answer
-		_, err := acceptor.receive(server, intro{"b", ""}, anybody)
+		_, _, err := acceptor.receive(server, intro{"b", ""}, anybody)
 		refused <- err
 	}()
-	_, err := mustProof(t, client, "x", key(1)).introduce(client, intro{"a", ""}, "b")
+	_, _, err := mustProof(t, client, "x", key(1)).introduce(client, intro{"a", ""}, "b")
 	if err := errors.Join(err, <-refused); !errors.Is(err, errWrongKey) {
 		t.Errorf("with somebody in between: %v, want %v", err, errWrongKey)
 	}

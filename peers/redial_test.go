@@ -1,6 +1,11 @@
 package peers
 
-import "testing"
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
 
 // A peer that joins is connected to at once, if somebody is trying to; one that
 // has its stream, or that nobody dials, needs no token.
@@ -25,5 +30,36 @@ func TestJoinCutsThePauseShort(t *testing.T) {
 		if got := len(p.redial); got != c.want {
 			t.Errorf("%s: %d tokens, want %d", name, got, c.want)
 		}
+	}
+}
+
+// A peer that breaks off each handshake is told of once a minute, though each
+// time the error names another port; the lines that are remembered stay few.
+func TestBrokenHandshakesAreTold(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a := start(t, testConfig("a"))
+	before := len(a.said.last)
+	a.sawAlive("z", l.Addr().String())
+	for range 5 {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		_, _ = conn.Read(make([]byte, 100))
+		_ = conn.(*net.TCPConn).SetLinger(0) // it ends with a reset
+		_ = conn.Close()
+	}
+	if n := strings.Count(a.logs.String(), "no connection to a peer"); n < 1 || n > 2 { // it fails reading or writing
+		t.Errorf("%d lines in the log, want 1 or 2", n)
+	}
+	a.said.mu.Lock()
+	defer a.said.mu.Unlock()
+	if n := len(a.said.last) - before; n > 2 {
+		t.Errorf("%d lines remembered, want 1 or 2: %v", n, a.said.last)
 	}
 }

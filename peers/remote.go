@@ -96,6 +96,14 @@ func (r *Remote) hold(l *Link, state string, pos uint64) {
 	}
 }
 
+// forget is lose for the links there are as well as for those to come.
+func (r *Remote) forget(state string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.link = nil // whose word on it would be of the state before
+	delete(r.held, state)
+}
+
 // lose notes that changes of the peer are missing here. r.mu is held.
 func (r *Remote) lose(l *Link, state string) {
 	if r.link == l {

@@ -9,7 +9,8 @@ import "time"
 type State interface {
 	// Name tells states apart, the same on all peers; 1 to 255 bytes.
 	Name() string
-	// Head is the position behind the newest of this peer's own changes.
+	// Head is the position behind the newest of this peer's own changes. Of a
+	// state that takes the place of another of its name, positions are greater.
 	Head() uint64
 	// Pull appends this peer's changes from position pos on to dst, about max
 	// bytes at most, and returns the position behind them. With nothing new it

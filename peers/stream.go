@@ -40,6 +40,9 @@ type stream struct {
 	conn *tls.Conn
 	link *Link
 
+	met    *shown
+	states *[]State // what the link was made with
+
 	wakeup chan struct{} // holds a token when the writer has to look
 	asleep atomic.Int64  // until when the writer sleeps, ns; 0 while it is awake
 	ended  chan struct{} // closed by close
@@ -50,23 +53,30 @@ type stream struct {
 }
 
 // serve runs a stream that has been proven, until it ends, and returns why.
-func (g *Group) serve(p *peer, raw net.Conn, conn *tls.Conn) error {
+func (g *Group) serve(p *peer, m *meeting) error {
 	s := &stream{
-		g: g, peer: p, raw: raw, conn: conn,
+		g: g, peer: p, raw: m.raw, conn: m.conn, met: m.shown,
 		wakeup: make(chan struct{}, 1), ended: make(chan struct{}), read: make(chan struct{}),
 	}
+	s.states = g.states.Load()
 	s.link = NewLink(LinkConfig{
-		Self: g.cfg.Name, Incarnation: g.opts.Incarnation, States: g.states, OnMessage: s.message,
+		Self: g.cfg.Name, Incarnation: g.opts.Incarnation, States: *s.states, OnMessage: s.message,
 	}, p.remote)
 	if !g.attach(s) {
-		_ = raw.Close()
+		_ = s.raw.Close()
 		return net.ErrClosed
+	}
+	switch {
+	case !s.met.holds(): // the key went meanwhile
+		s.close(errOldKey)
+	case len(g.ring.all()) > 1:
+		s.showKeys()
 	}
 	g.wg.Add(1)
 	go s.reads() // until the connection ends
 	err := s.writes()
 	if errors.Is(err, errBye) {
-		_ = conn.CloseWrite()
+		_ = s.conn.CloseWrite()
 		select {
 		case <-s.read:
 		case <-time.After(byeWithin):
@@ -214,16 +224,24 @@ func (s *stream) complain(err error) bool {
 }
 
 func (s *stream) message(topic string, b []byte) {
+	if topic == topicKeys {
+		if err := s.met.take(b); err != nil {
+			s.peer.remote.Drop()
+			s.complain(&DropError{Kind: "message", Err: err})
+		}
+		return
+	}
 	if s.g.opts.OnMessage != nil {
 		s.g.opts.OnMessage(s.peer.name, topic, b)
 	}
 }
 
-// attach makes s the stream of its peer; of two the newer wins. False after Close.
+// attach makes s the stream of its peer; of two the newer wins. False after Close,
+// and if other states are to be shared by now.
 func (g *Group) attach(s *stream) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || g.leaving {
+	if g.closed || g.leaving || s.states != g.states.Load() {
 		return false
 	}
 	if old := s.peer.stream; old != nil {
@@ -244,7 +262,7 @@ func (g *Group) detach(s *stream, why error) {
 	s.peer.stream = nil
 	g.setLive()
 	g.changed.Broadcast()
-	if g.closed || g.leaving || errors.Is(why, errBye) {
+	if g.closed || g.leaving || errors.Is(why, errBye) || errors.Is(why, errStates) {
 		return // who left has been told of
 	}
 	kind := PeerDown

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,10 +16,9 @@ import (
 // 0 to 13, or with 244 before a label.
 const firstByte = 'i'
 
-// Bounds of connections that have not shown whose they are.
+// Bounds of a connection that has not shown whose it is.
 const (
 	introWithin = 5 * time.Second // for the first byte, the handshake and the proof each
-	maxWaiting  = 128             // connections accepted, those of memberlist to their end
 	maxMember   = 1 << 20         // bytes one of memberlist's delivers; memberlist would buffer 20 MiB from anybody
 )
 
@@ -30,9 +30,9 @@ type transport struct {
 	*memberlist.NetTransport
 	streams chan net.Conn
 	ours    func(conn net.Conn, proven func()) // serves and closes conn; calls proven when it has shown whose it is
-	crowded atomic.Int64                       // connections closed because too many waited
+	known   func(addr netip.Addr) bool         // is it a peer's?
 	island  atomic.Bool                        // nothing goes out and no connection comes in: tests cut a process off
-	slots   chan struct{}
+	gate    gate
 	done    context.Context
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
@@ -60,7 +60,6 @@ func newTransport(cfg *memberlist.NetTransportConfig) (*transport, error) {
 	t := &transport{
 		NetTransport: inner,
 		streams:      make(chan net.Conn),
-		slots:        make(chan struct{}, maxWaiting),
 		conns:        map[net.Conn]struct{}{},
 	}
 	t.done, t.stop = context.WithCancel(context.Background())
@@ -86,19 +85,19 @@ func (t *transport) admit(raw net.Conn) {
 		_ = raw.Close()
 		return
 	}
-	select {
-	case t.slots <- struct{}{}:
-		conn := &counted{Conn: raw, t: t}
-		if !t.note(conn) {
-			_ = conn.Close()
-			return
-		}
-		t.wg.Add(1)
-		go t.peek(conn) // until the connection's end, or memberlist has it
-	default:
-		t.crowded.Add(1)
+	addr, source := sourceOf(raw.RemoteAddr())
+	pass, ok := t.gate.enter(source, t.known(addr))
+	if !ok {
 		_ = raw.Close()
+		return
 	}
+	conn := &counted{Conn: raw, t: t, pass: pass}
+	if !t.note(conn) {
+		_ = conn.Close()
+		return
+	}
+	t.wg.Add(1)
+	go t.peek(conn) // until the connection's end, or memberlist has it
 }
 
 // peek reads the first byte and hands the connection over.
@@ -194,11 +193,12 @@ func (t *transport) Shutdown() error {
 	return err
 }
 
-// counted is a connection that holds a slot, and may have had its first byte
+// counted is a connection that counts at the gate, and may have had its first byte
 // read. It is owned by whoever reads it; Close and free are for any goroutine.
 type counted struct {
 	net.Conn
 	t      *transport
+	pass   ticket
 	first  byte
 	peeked bool
 	member bool // memberlist's: it ends with an error after maxMember bytes
@@ -224,13 +224,14 @@ func (c *counted) Read(b []byte) (n int, err error) {
 	return c.Conn.Read(b)
 }
 
-// free gives the slot back, once.
+// free has it count no more, once.
 func (c *counted) free() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.freed {
-		c.freed = true
-		<-c.t.slots
+	freed := c.freed
+	c.freed = true
+	c.mu.Unlock()
+	if !freed {
+		c.t.gate.leave(c.pass)
 	}
 }
 

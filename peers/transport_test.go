@@ -3,8 +3,10 @@ package peers
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -14,15 +16,21 @@ import (
 // greeted dials from one node to another, past the handshake and the proof.
 func greeted(t testing.TB, from, to *node) (net.Conn, *tls.Conn) {
 	t.Helper()
+	m := meet(t, from, to)
+	return m.raw, m.conn
+}
+
+func meet(t testing.TB, from, to *node) *meeting {
+	t.Helper()
 	raw, err := net.Dial("tcp", to.self.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := from.greet(raw, to.cfg.Name)
+	m, err := from.greet(raw, to.cfg.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return raw, conn
+	return m
 }
 
 // closed waits until the other end hangs up.
@@ -36,30 +44,94 @@ func closed(t testing.TB, conn net.Conn) {
 	}
 }
 
-func TestWaitingConnectionsAreBounded(t *testing.T) {
-	a := start(t, testConfig("a"))
-	var conns []net.Conn
-	for range maxWaiting {
-		conn, err := net.Dial("tcp", a.self.address)
+// knock opens connections from an address of loopback and says nothing.
+func knock(t *testing.T, from string, to *node, n int) (conns []net.Conn) {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	for range n {
+		conn, err := d.DialContext(t.Context(), "tcp", to.self.address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		conns = append(conns, conn)
 	}
-	// All of them hold a slot: one more is closed at once.
-	more, err := net.Dial("tcp", a.self.address)
-	if err != nil {
-		t.Fatal(err)
+	return conns
+}
+
+// One source, and all that are no peer's together, may have so many; a peer gets
+// in all the same. The silent ones go after a while.
+func TestWaitingConnectionsAreBounded(t *testing.T) {
+	a := start(t, testConfig("a"))
+	b := start(t, testConfig("b", a))
+	mesh(t, 1, a, b)
+	refused := func(from string, crowded, pushy int64) {
+		t.Helper()
+		began := time.Now()
+		closed(t, knock(t, from, a, 1)[0])
+		if got := a.Totals(); time.Since(began) >= introWithin || got.Crowded != crowded || got.Pushy != pushy {
+			t.Errorf("closed after %v, counted %+v, want %d crowded and %d of one source", time.Since(began), got, crowded, pushy)
+		}
 	}
-	defer more.Close()
-	began := time.Now()
-	closed(t, more)
-	if time.Since(began) >= introWithin || a.Totals().Crowded != 1 {
-		t.Errorf("closed after %v, %d crowded out", time.Since(began), a.Totals().Crowded)
+	first := knock(t, "127.0.0.2", a, maxPerSource)
+	refused("127.0.0.2", 0, 1)
+	knock(t, "127.0.0.3", a, maxPerSource)
+	knock(t, "127.0.0.4", a, maxStrange-2*maxPerSource)
+	refused("127.0.0.5", 1, 1)
+	for _, s := range *b.live.Load() { // the peer's connection is lost just now
+		s.raw.Close()
 	}
-	// The silent ones go after a while.
-	closed(t, conns[0])
+	mesh(t, 2, a, b)
+	closed(t, first[0])
+}
+
+func TestGate(t *testing.T) {
+	source := func(s string) netip.Prefix {
+		_, p := sourceOf(&net.TCPAddr{IP: net.ParseIP(s), Port: 1})
+		return p
+	}
+	for _, same := range [][2]string{{"192.0.2.1", "::ffff:192.0.2.1"}, {"2001:db8::1", "2001:db8::ffff:1"}} {
+		if source(same[0]) != source(same[1]) {
+			t.Errorf("%s and %s are two sources", same[0], same[1])
+		}
+	}
+	if source("192.0.2.1") == source("192.0.2.2") || source("2001:db8::1") == source("2001:db8:0:1::1") {
+		t.Error("two sources are one")
+	}
+	var g gate
+	var in []ticket
+	enter := func(s string, known bool) bool {
+		pass, ok := g.enter(source(s), known)
+		if ok {
+			in = append(in, pass)
+		}
+		return ok
+	}
+	for i := range maxStrange {
+		if !enter(fmt.Sprint("192.0.2.", i), false) {
+			t.Fatalf("stranger %d does not get in", i)
+		}
+	}
+	if enter("192.0.2.200", false) {
+		t.Error("a stranger too many got in")
+	}
+	for range maxPerSource {
+		if !enter("198.51.100.1", true) {
+			t.Fatal("a peer does not get in")
+		}
+	}
+	if enter("198.51.100.1", true) || enter("198.51.100.2", true) {
+		t.Error("more than all got in")
+	}
+	if all, crowded, pushy := g.counts(); all != maxWaiting || crowded != 2 || pushy != 1 {
+		t.Errorf("%d inside, %d crowded, %d of one source, want %d, 2 and 1", all, crowded, pushy, maxWaiting)
+	}
+	for _, pass := range in {
+		g.leave(pass)
+	}
+	if g.all != 0 || g.strange != 0 || len(g.bySource) != 0 {
+		t.Errorf("left behind: %d, %d, %d sources", g.all, g.strange, len(g.bySource))
+	}
 }
 
 func TestSilentAndWrongBeginnings(t *testing.T) {
@@ -76,8 +148,8 @@ func TestSilentAndWrongBeginnings(t *testing.T) {
 		_ = conn.(*net.TCPConn).CloseWrite() // it may have hung up already
 		closed(t, conn)
 	}
-	if n := len(a.net.slots); n != 0 {
-		t.Errorf("%d slots are still taken", n)
+	if n, _, _ := a.net.gate.counts(); n != 0 {
+		t.Errorf("%d connections still count", n)
 	}
 }
 
@@ -130,11 +202,11 @@ func TestMemberlistsConnectionsAreBounded(t *testing.T) {
 
 	near, far := net.Pipe()
 	defer far.Close()
-	tr := &transport{streams: make(chan net.Conn, 1), slots: make(chan struct{}, 1), conns: map[net.Conn]struct{}{}, done: t.Context()}
-	tr.slots <- struct{}{}
+	tr := &transport{streams: make(chan net.Conn, 1), conns: map[net.Conn]struct{}{}, done: t.Context()}
+	pass, _ := tr.gate.enter(netip.Prefix{}, false)
 	tr.wg.Add(1)
 	go func() { _, _ = far.Write(make([]byte, 2*maxMember)) }() // until the reader hangs up
-	tr.peek(&counted{Conn: near, t: tr})
+	tr.peek(&counted{Conn: near, t: tr, pass: pass})
 	accepted := <-tr.streams
 	defer accepted.Close()
 

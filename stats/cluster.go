@@ -38,6 +38,7 @@ type Cluster struct {
 type Refused struct {
 	WrongKey int64 // connections and packets that were not of this cluster
 	Crowded  int64 // connections closed because too many had not said whose they are
+	Pushy    int64 // the same of one source
 	Ahead    int64 // decisions from too far in the future
 	Dropped  int64 // decisions for which there was no room
 	Messages int64 // messages that made no sense
@@ -47,8 +48,8 @@ type Refused struct {
 
 // words are the counts as fields.
 func (r *Refused) words() string {
-	return fmt.Sprintf("facts=%d wrong_key=%d crowded=%d ahead=%d no_room=%d untold=%d messages=%d",
-		r.Facts, r.WrongKey, r.Crowded, r.Ahead, r.Dropped, r.Untold, r.Messages)
+	return fmt.Sprintf("facts=%d wrong_key=%d crowded=%d ahead=%d no_room=%d untold=%d messages=%d crowded_src=%d",
+		r.Facts, r.WrongKey, r.Crowded, r.Ahead, r.Dropped, r.Untold, r.Messages, r.Pushy)
 }
 
 // Peer is another process of the cluster, with what passed between the two.

@@ -57,17 +57,36 @@ func newFleet(t testing.TB, n int, o options) *fleet {
 func (f *fleet) add(i int, o options) *lb {
 	f.t.Helper()
 	web := o.at.address(f.t)
+	l := newLB(f.t, f.optionsOf(i, web, o))
+	l.web = web
+	f.lbs = append(f.lbs, l)
+	l.writeKeys(f.key)
+	return l
+}
+
+// optionsOf are the options of peer i with what is its own.
+func (f *fleet) optionsOf(i int, web string, o options) options {
 	o.stats += fmt.Sprintf("\nhttp = %q\n", web)
 	o.peers = fmt.Sprintf("name = \"lb%d\"\nbind = %q\njoin = [\"%s\"]\nkey_file = \"peers.key\"\n%s\n",
 		i+1, f.addrs[i], strings.Join(f.addrs, `", "`), o.peers)
 	if o.global == "" {
 		o.global = "state_dir = \"state\"\nhard_stop_after = \"2s\"\nshutdown_spread = \"0s\""
 	}
-	l := newLB(f.t, o)
-	l.web = web
-	f.lbs = append(f.lbs, l)
-	l.writeKeys(f.key)
-	return l
+	return o
+}
+
+// reload gives peer i the configuration that all have, as edit changes it, and
+// returns the answer.
+func (f *fleet) reload(i int, edit func(o *options)) string {
+	f.t.Helper()
+	o, l := f.o, f.lbs[i]
+	edit(&o)
+	l.write(f.optionsOf(i, l.web, o))
+	said := l.ask("reload")
+	if strings.Contains(said, l.config+":") || strings.Contains(said, "imaplb is ") {
+		f.t.Fatalf("reload: %s", said)
+	}
+	return said
 }
 
 // newKey makes a line of a key file.

@@ -15,7 +15,6 @@ import (
 	"imaplb/conf"
 	"imaplb/peers"
 	"imaplb/stats"
-	"imaplb/sticktable"
 )
 
 // mesh is this process among its peers. Shared: any goroutine may call any
@@ -35,32 +34,18 @@ const leaveWithin = 2 * time.Second
 
 // newCluster makes what decides, for this process alone until peers are met.
 func (n *node) newCluster(cfg *conf.Config) (err error) {
-	p := cfg.Peers
 	n.moves, n.hooks, n.flushes, n.draining = newMoves(), newHooks(), newFlushes(), newDraining()
 	n.kicks = make(chan cluster.Kick, maxKicks)
-	n.cluster, err = cluster.New(n.start, n.self, cluster.Config{
-		OnMinority: p.OnMinority, TieBreaker: p.TieBreaker, PeerGrace: p.PeerGrace, MoveTimeout: p.MoveTimeout,
-	}, n)
-	if err != nil {
+	if n.cluster, err = cluster.New(n.start, n.self, clusterConfig(cfg.Peers), n); err != nil {
 		return err
 	}
 	n.engine.SetHold(n.cluster.Held)
-	if p.Bind != "" {
+	if p := cfg.Peers; p.Bind != "" {
 		p.Name = n.self
 		n.mesh = &mesh{cfg: p}
 		n.claims = newClaims(n, cluster.NewClaims(n.self, uint64(n.start.UnixNano())))
 	}
 	return nil
-}
-
-// shareTable makes a table one of the cluster's. One that a reload brings is
-// not: the peers agree on the tables when they meet.
-func (n *node) shareTable(t *sticktable.Table, shared bool) {
-	if n.mesh == nil || n.mesh.group.Load() != nil || !shared {
-		return
-	}
-	t.Replicate(time.Now())
-	t.OnMoved(func(key, _, to string) { n.engine.CloseMoved(t, key, to) })
 }
 
 // frozen reports whether users must stay where they are.
@@ -78,13 +63,7 @@ func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
 	if m == nil {
 		return func() {}, nil
 	}
-	states := []peers.State{n.cluster}
-	for _, t := range n.Tables() {
-		if t.Replicated() {
-			states = append(states, t)
-		}
-	}
-	g, err := peers.New(m.cfg, states, peers.Options{
+	g, err := peers.New(m.cfg, n.states(n.Tables()), peers.Options{
 		Log: n.log, Incarnation: uint64(n.start.UnixNano()), Known: n.loadKnown(), OnPeer: n.peerEvent,
 		OnMessage: n.peerMessage,
 	})

@@ -46,7 +46,7 @@ func (n *node) Cluster() stats.Cluster {
 func (n *node) refused(g *peers.Group) stats.Refused {
 	t, c := g.Totals(), n.cluster.Counters()
 	return stats.Refused{
-		WrongKey: t.WrongKey, Crowded: t.Crowded, Untold: t.LostEvents,
+		WrongKey: t.WrongKey, Crowded: t.Crowded, Pushy: t.Pushy, Untold: t.LostEvents,
 		Messages: n.mesh.badMessages.Load(), Ahead: c.Ahead, Dropped: c.Dropped, Facts: int64(c.Facts),
 	}
 }

@@ -134,6 +134,17 @@ func (n *node) Events(last int) (lines []string) {
 	return lines
 }
 
+// tellServers says which servers this process has: orders on them are kept.
+func (n *node) tellServers(now time.Time, p *parts) {
+	servers := map[string][]string{}
+	for _, b := range p.backends {
+		for _, s := range b.Servers() {
+			servers[b.Name] = append(servers[b.Name], s.Name)
+		}
+	}
+	n.cluster.SetServers(now, servers)
+}
+
 // applyOrders makes the orders in force hold for servers that a reload brought
 // or changed.
 func (n *node) applyOrders(b *backend) {

@@ -56,6 +56,7 @@ func (n *node) settle(now time.Time, p *parts, backends []*backend, only map[*ba
 		n.applyOrders(b)
 		n.engine.CloseStrays(b.Backend.Backend)
 	}
+	n.tellServers(now, p)
 	n.updateCheckers(p, only)
 	n.updateAgents(p, only)
 	for _, b := range backends {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"imaplb/conf"
+	"imaplb/peers"
 )
 
 // Reload loads the configuration file again. If it is wrong, or something in
@@ -27,7 +28,12 @@ func (n *node) Reload() (changed string, err error) {
 		for _, w := range cfg.Warnings {
 			n.log.Warn("configuration", "warning", w.String())
 		}
-		changed, err = n.apply(context.Background(), cfg)
+		old := n.parts.Load().conf
+		if changed, err = n.apply(context.Background(), cfg); err == nil {
+			for _, path := range restartOnly(old, cfg) {
+				n.log.Warn("configuration", "warning", cfg.At(path, "differs from what runs, and takes effect at the next start").String())
+			}
+		}
 	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -64,8 +70,11 @@ func changes(old, cfg *conf.Config) string {
 	for i, what := range [...]string{"stick_table", "frontend", "backend"} {
 		names(what, a[i], b[i])
 	}
-	for _, s := range restartOnly(old, cfg) {
-		list = append(list, fmt.Sprintf("%s (takes effect at the next start)", s))
+	if !reflect.DeepEqual(clusterConfig(old.Peers), clusterConfig(cfg.Peers)) {
+		list = append(list, "peers")
+	}
+	for _, path := range restartOnly(old, cfg) {
+		list = append(list, fmt.Sprintf("%s (takes effect at the next start)", path))
 	}
 	if len(list) == 0 {
 		return "no setting; certificates and names of servers were read again"
@@ -79,21 +88,26 @@ func runtimeGlobal(g conf.Global) conf.Global {
 	return g
 }
 
-// restartOnly names what differs and is read at start only.
-func restartOnly(old, cfg *conf.Config) (list []string) {
+// restartOnly names what differs and is read at start only, as paths of the file.
+func restartOnly(old, cfg *conf.Config) (paths []string) {
 	for _, t := range cfg.StickTables {
 		o := old.StickTable(t.Name)
-		if o != nil && o.Key != t.Key {
-			list = append(list, "stick_table."+t.Name+".key")
+		if o == nil {
+			continue
 		}
-		if o != nil && (o.IPv4Prefix != t.IPv4Prefix || o.IPv6Prefix != t.IPv6Prefix) {
-			list = append(list, "stick_table."+t.Name+".ipv4_prefix and ipv6_prefix")
-		}
-		if o != nil && !slices.Equal(o.Store, t.Store) {
-			list = append(list, "stick_table."+t.Name+".store")
-		}
-		if cfg.Peers.Bind != "" && t.Peers && (o == nil || !o.Peers) {
-			list = append(list, "stick_table."+t.Name+".peers")
+		for _, c := range [...]struct {
+			key     string
+			differs bool
+		}{
+			{"key", o.Key != t.Key},
+			{"ipv4_prefix", o.IPv4Prefix != t.IPv4Prefix},
+			{"ipv6_prefix", o.IPv6Prefix != t.IPv6Prefix},
+			{"store", !slices.Equal(o.Store, t.Store)},
+			{"peers", old.Peers.Bind != "" && o.Peers != t.Peers},
+		} {
+			if c.differs {
+				paths = append(paths, "stick_table."+t.Name+"."+c.key)
+			}
 		}
 	}
 	for _, c := range [...]struct {
@@ -104,13 +118,19 @@ func restartOnly(old, cfg *conf.Config) (list []string) {
 		{"global.state_dir", old.Global.StateDir, cfg.Global.StateDir},
 		{"global.log_format", old.Global.LogFormat, cfg.Global.LogFormat},
 		{"stats", old.Stats, cfg.Stats},
-		{"peers", old.Peers, cfg.Peers},
+		{"peers", startPeers(old.Peers), startPeers(cfg.Peers)},
 	} {
 		if !reflect.DeepEqual(c.a, c.b) {
-			list = append(list, c.what)
+			paths = append(paths, c.what)
 		}
 	}
-	return list
+	return paths
+}
+
+// startPeers is the part of [peers] that a reload cannot change.
+func startPeers(p peers.Config) peers.Config {
+	p.OnMinority, p.TieBreaker, p.PeerGrace, p.MoveTimeout = "", "", 0, 0
+	return p
 }
 
 // sections are the named sections by name: stick tables, frontends, backends.
