@@ -58,3 +58,40 @@ func TestTrioNames(t *testing.T) {
 		}
 	}
 }
+
+// A server whose name stands for another address keeps its name and its users
+// at both peers, and their sessions at the old address end.
+func TestTrioNameMoves(t *testing.T) {
+	t.Parallel()
+	all := sharedTrio(t)
+	ns := runNameserver(t)
+	_, port, err := net.SplitHostPort(freeAddr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward(t, "127.0.0.2:"+port, all[0].addr)
+	forward(t, "127.0.0.3:"+port, all[1].addr)
+	ns.set("moves.disc.test", "127.0.0.2")
+	o := clustered(t)
+	o.servers = []server{{"s1", "moves.disc.test:" + port, ""}, {"s2", all[2].addr, ""}}
+	o.global = `nameservers = ["` + ns.addr + `"]` + "\nshutdown_spread = \"0s\""
+	f := runFleet(t, 2, o)
+	f.both("s1", "addr", "127.0.0.2:"+port)
+	users, sessions := f.on(3)
+	ns.set("moves.disc.test", "127.0.0.3")
+	for _, c := range sessions {
+		c.bye(patience, "[UNAVAILABLE]")
+	}
+	f.both("s1", "addr", "127.0.0.3:"+port)
+	f.both("s1", "status", "UP")
+	for _, user := range users {
+		for _, l := range f.lbs {
+			loggedIn(t, l.plain, user).logout()
+			l.wantHome(user, "s1")
+		}
+		all.at(t, user, 4)
+		if old, now := all[0].logins(user), all[1].logins(user); old != 2 || now != 2 {
+			t.Errorf("%s logged in %d times at the old address and %d times at the new one, want 2 and 2", user, old, now)
+		}
+	}
+}

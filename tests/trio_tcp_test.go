@@ -3,6 +3,10 @@ package tests
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -10,7 +14,7 @@ import (
 // Mode tcp before three Dovecots and through two peers.
 func TestTrioTCP(t *testing.T) {
 	t.Parallel()
-	need(t, "openssl")
+	need(t, "openssl", "curl")
 	all := sharedTrio(t)
 	o := clustered(t)
 	o.more = "[stick_table.sources]\nkey = \"src\"\n[stick_table.names]\nkey = \"sni\"\n" +
@@ -19,6 +23,7 @@ func TestTrioTCP(t *testing.T) {
 		frontendText("ended", "mode = \"tcp\"\nbackend = \"plain\"\ntls = \"implicit\"\n"+certsText(t)) +
 		frontendText("sourced", "mode = \"tcp\"\nbackend = \"plain\"\naccept_proxy = [\"127.0.0.1\"]") +
 		frontendText("named", "mode = \"tcp\"\nbackend = \"named\"") +
+		frontendText("web", "mode = \"tcp\"\nbackend = \"web\"") + backendText("web", "", runWeb(t)) +
 		backendText("one", "", all[0].tls) + backendText("two", "", all[1].tls) + backendText("three", "", all[2].tls) +
 		backendText("plain", "balance = \"roundrobin\"\nstick_table = \"sources\"", all.clear()...) +
 		backendText("named", "balance = \"roundrobin\"\nstick_table = \"names\"", all.implicit()...)
@@ -39,8 +44,27 @@ func TestTrioTCP(t *testing.T) {
 			}
 		}
 	})
+	f.run(t, "another protocol", func(t *testing.T) {
+		for _, l := range f.lbs {
+			out, err := exec.Command("curl", "-sS", "-m", "20", "--data-binary", "@"+l.config, "http://"+l.boundTo("web")+"/").CombinedOutput()
+			if err != nil || string(out) != fileText(t, l.config) {
+				t.Errorf("curl: %v: %s", err, out)
+			}
+		}
+	})
 	f.run(t, "stuck by source", func(t *testing.T) { f.sticksSources(t, all) })
 	f.run(t, "stuck by name", func(t *testing.T) { f.sticksNames(t, all) })
+}
+
+// runWeb runs an HTTP server that gives back what it is sent.
+func runWeb(t *testing.T) (addr string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // the client sees what is missing
+		_, _ = w.Write(body)
+	}))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
 }
 
 // certificate is the name in the certificate of the other side.
