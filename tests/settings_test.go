@@ -2,6 +2,7 @@ package tests
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -10,29 +11,48 @@ import (
 )
 
 // Settings of the process that nothing else shows: the number of loops, what
-// is logged, and what the clients of the runtime socket may do.
+// is logged, what the clients of the runtime socket may do, and the state of a
+// server in the file.
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	pair := sharedDovecots(t)
-	l := newLB(t, options{
-		servers: serversOf(pair[:]...), global: "threads = 1\nlog_level = \"warn\"\nhandshake_timeout = \"300ms\"", stats: `socket_level = "operator"`,
-	})
-	l.begin()
-	defer l.kill() // the usual end asks what an operator may not
-	user := newUser()
-	within(t, patience, "a login", func() bool { return login(l.plain, user) == nil })
-	if n := l.info("Nbthread"); n != 1 {
-		t.Errorf("Nbthread = %d, want 1", n)
-	}
-	if said := l.ask("set server mail/s1 state maint"); !strings.HasPrefix(said, "Permission denied") {
-		t.Errorf("an operator is told %q, want that he may not", said)
-	}
-	if l.home(user) == "" {
-		t.Error("an operator does not see where a user is")
-	}
-	dial(t, l.implicit).closed(patience) // says nothing
-	if log := l.log(); strings.Contains(log, "level=INFO") {
-		t.Errorf("the log has lines below WARN:\n%s", log)
+	all := sharedTrio(t)
+	servers := serversOf(all[:]...)
+	servers[1].extra = `state = "drain"`
+	for _, c := range []struct {
+		logs, without string // the least level, and one below it
+		level         string // of the socket
+		denied        []string
+	}{
+		{"debug", "", "user", []string{"show users", "set server mail/s1 state maint"}},
+		{"warn", "level=INFO", "operator", []string{"set server mail/s1 state maint", "kick user alice"}},
+		{"error", "level=WARN", "admin", nil},
+	} {
+		t.Run(c.logs, func(t *testing.T) {
+			t.Parallel()
+			l := newLB(t, options{
+				servers: servers, stats: fmt.Sprintf("socket_level = %q", c.level),
+				global: fmt.Sprintf("threads = 1\nlog_level = %q\nhandshake_timeout = \"300ms\"", c.logs),
+			})
+			l.begin()
+			defer l.kill() // the usual end asks what only an admin may
+			within(t, patience, "a login", func() bool { return login(l.plain, newUser()) == nil })
+			if n := l.info("Nbthread"); n != 1 {
+				t.Errorf("Nbthread = %d, want 1", n)
+			}
+			for _, command := range c.denied {
+				if said := l.ask(command); !strings.HasPrefix(said, "Permission denied") {
+					t.Errorf("%s at level %s is answered with %q", command, c.level, said)
+				}
+			}
+			if got := l.stat("mail", "s2", "status"); !strings.HasPrefix(got, "DRAIN") {
+				t.Errorf("status of s2 = %q, want DRAIN", got)
+			}
+			dial(t, l.implicit).closed(patience) // says nothing
+			log := l.log()
+			if c.without != "" && (strings.Contains(log, "level=INFO") || strings.Contains(log, c.without)) || c.logs == "debug" && log == "" {
+				t.Errorf("log_level %s: the log is\n%s", c.logs, log)
+			}
+		})
 	}
 }
 
@@ -111,6 +131,24 @@ func TestPeersLabel(t *testing.T) {
 	if home := stranger.home(user); home != "" {
 		t.Errorf("the other cluster knows that %s is on %s", user, home)
 	}
+}
+
+// With on_minority = "serve" a peer that has lost the others goes on to move
+// users.
+func TestServeInMinority(t *testing.T) {
+	t.Parallel()
+	o := clustered(t)
+	o.peers = `on_minority = "serve"`
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	user := newUser()
+	a.tell("set table users key " + user + " server s1")
+	b.wantHome(user, "s1")
+	a.kill()
+	within(t, patience, "lb1 is found dead", func() bool { return b.peer("lb1")["state"] == "dead" })
+	b.tell("set server mail/s1 state maint")
+	loggedIn(t, b.plain, user).logout()
+	b.wantHome(user, "s2")
 }
 
 // A move waits no longer than move_timeout for a peer that does not answer,
