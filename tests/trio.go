@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"crypto/tls"
 	"fmt"
 	"strings"
 	"testing"
@@ -69,28 +68,4 @@ func certsText(t testing.TB) string {
 	t.Helper()
 	p := defaultCert(t)
 	return fmt.Sprintf("certs = [{ cert = %q, key = %q }]\n", p.cert, p.key)
-}
-
-// dialAs connects as a proxy does that brings a client from an address, which
-// need not be one of this machine.
-func dialAs(t *testing.T, src, to string) *client {
-	t.Helper()
-	c := dial(t, to)
-	family, dst := "TCP4", "192.0.2.254"
-	if strings.Contains(src, ":") {
-		family, dst = "TCP6", "2001:db8:ffff::1"
-	}
-	c.send(fmt.Sprintf("PROXY %s %s %s 40000 143\r\n", family, src, dst))
-	return c
-}
-
-// dialNamed connects from an address of this machine, by TLS with that name
-// asked for, and is greeted.
-func dialNamed(t *testing.T, from, to, name string) *client {
-	t.Helper()
-	config := trustAny(t)
-	config.ServerName = name
-	c := newClient(t, tls.Client(dialFrom(t, from, to).conn, config))
-	c.expect("* OK")
-	return c
 }

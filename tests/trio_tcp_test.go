@@ -173,3 +173,27 @@ func (l *lb) wantKey(table, key, server string) {
 		l.t.Fatalf("show table %s = %q, want %s on %s", table, said, key, server)
 	}
 }
+
+// dialAs connects as a proxy does that brings a client from an address, which
+// need not be one of this machine.
+func dialAs(t *testing.T, src, to string) *client {
+	t.Helper()
+	c := dial(t, to)
+	family, dst := "TCP4", "192.0.2.254"
+	if strings.Contains(src, ":") {
+		family, dst = "TCP6", "2001:db8:ffff::1"
+	}
+	c.send(fmt.Sprintf("PROXY %s %s %s 40000 143\r\n", family, src, dst))
+	return c
+}
+
+// dialNamed connects from an address of this machine, by TLS with that name
+// asked for, and is greeted.
+func dialNamed(t *testing.T, from, to, name string) *client {
+	t.Helper()
+	config := trustAny(t)
+	config.ServerName = name
+	c := newClient(t, tls.Client(dialFrom(t, from, to).conn, config))
+	c.expect("* OK")
+	return c
+}
