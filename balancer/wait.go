@@ -87,6 +87,12 @@ func (b *Backend) joined(now time.Time, ask *Ask, home *Server, w *Waiter) {
 	}
 }
 
+// HasMoved reports whether a user who waits for his home, or for any server if
+// it is nil, has another one by now.
+func (b *Backend) HasMoved(now time.Time, ask Ask, home *Server) bool {
+	return !b.stillHome(now, &ask, home)
+}
+
 // stillHome reports whether the user may still wait for his server.
 func (b *Backend) stillHome(now time.Time, ask *Ask, home *Server) bool {
 	pool := b.pool.Load()

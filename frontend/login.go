@@ -273,7 +273,7 @@ func (l *login) expired(now time.Time) {
 	case l.held:
 		l.placeUser(now)
 	case l.wait.on:
-		l.waitedTooLong(now)
+		l.look(now)
 	case l.place.Server.Away() && !l.moved && l.redispatch(now):
 	default:
 		l.try()
