@@ -60,6 +60,50 @@ func TestTrioProxyChain(t *testing.T) {
 	}
 }
 
+// HAProxy passes the clients' TLS on, behind its header, to peers that end it or
+// pass it on themselves by the name in the ClientHello.
+func TestTrioProxiedTLS(t *testing.T) {
+	t.Parallel()
+	all := sharedTrio(t)
+	o := clustered(t)
+	o.servers = serversOf(all[:]...)
+	o.frontend = "accept_proxy = [\"127.0.0.1\"]\n"
+	o.more = frontendText("sni", "mode = \"tcp\"\nbackend = \"three\"\naccept_proxy = [\"127.0.0.1\"]\n"+
+		"use_backend = [{ sni = \"two.test\", src = [\"127.0.0.0/8\"], backend = \"two\" }, { sni = \"*.test\", backend = \"one\" }]")
+	for i, name := range []string{"one", "two", "three"} {
+		o.more += backendText(name, "", all[i].tls)
+	}
+	f := runFleet(t, 2, o)
+	for i, l := range f.lbs {
+		version := []string{"send-proxy", "send-proxy-v2"}[i]
+		ends, passes := freeAddr(t), freeAddr(t)
+		startHAProxy(t, passes, fmt.Sprintf("listen a\n bind %s\n server s %s %s\nlisten b\n bind %s\n server s %s %s\n",
+			ends, l.implicit, version, passes, l.boundTo("sni"), version))
+		user, from := newUser(), "127.0.0.90"
+		c := dialNamed(t, from, ends, "imap.test")
+		c.ok("LOGIN %s %s", user, password)
+		c.logout()
+		if line := all[all.at(t, user, 1)-1].loginLine(t, user); !strings.Contains(line, "rip="+from+",") {
+			t.Errorf("Dovecot logged %q, want rip=%s", line, from)
+		}
+		for name, want := range map[string]int{"one.test": 1, "two.test": 2, "three.other": 3} {
+			user := newUser()
+			c := dialNamed(t, from, passes, name)
+			if got := c.certificate(); got != "dovecot.test" {
+				t.Errorf("the certificate is that of %s, want the Dovecot's", got)
+			}
+			c.ok("LOGIN %s %s", user, password)
+			c.logout()
+			if got := all.at(t, user, 1); got != want {
+				t.Errorf("who asks for %s is on Dovecot %d, want %d", name, got, want)
+			}
+			if end := l.sessionEnd("fe=sni", "src="+c.conn.LocalAddr().String()); end["reason"] != "closed" {
+				t.Errorf("logged %v", end)
+			}
+		}
+	}
+}
+
 // startHAProxy runs an HAProxy with these sections; it listens at addr then.
 func startHAProxy(t *testing.T, addr, sections string) {
 	t.Helper()
