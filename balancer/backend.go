@@ -41,6 +41,9 @@ type Setup struct {
 	// OnChange, if not nil, is called after each change of a server's state or
 	// weight, by the goroutine that made it, with no lock held.
 	OnChange func(Change)
+	// Before, if not nil, is called by Update with all the servers right before
+	// users are sent to them, with a lock held: it must call no method.
+	Before func(servers []*Server)
 	// Frozen, if not nil, reports whether users must stay where they are: most
 	// of the peers are out of sight, and may have them.
 	Frozen func() bool
@@ -146,6 +149,9 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 		p.backups = p.backups || spec.Config.Backup
 	}
 	p.limit(setup.Servers)
+	if setup.Before != nil {
+		setup.Before(p.servers)
+	}
 	b.pool.Store(p)
 	for _, s := range old.servers {
 		if p.byName[s.Name] == nil {

@@ -35,6 +35,34 @@ func TestDynamicLimit(t *testing.T) {
 	}
 }
 
+// Those who wait raise the limits by minconn, of all servers: the one who
+// makes room for others too is not the only one let in.
+func TestWaitingRaisesTheLimits(t *testing.T) {
+	s := queued(3, 4)
+	s.Config.Balance, s.Config.Fullconn = "roundrobin", 12
+	for i := range s.Servers {
+		s.Servers[i].Config.Minconn = 1
+	}
+	b := NewBackend(start, "mail", 3, s)
+	var in []*Placement
+	for i := range 3 {
+		in = append(in, begin(t, b, fmt.Sprint("in", i)))
+	}
+	guests := []*guest{mustWait(t, b, "alice"), mustWait(t, b, "bob"), mustWait(t, b, "carol")}
+	for _, g := range guests {
+		in = append(in, mustClaim(t, b, g))
+	}
+	for _, s := range b.Servers() {
+		if n := s.Scur.Load(); n != 2 {
+			t.Errorf("%s has %d sessions, want 2", s.Name, n)
+		}
+	}
+	for _, p := range in {
+		p.End(start)
+	}
+	wantEmpty(t, b)
+}
+
 // A bucket gives a second's tokens at once, then one at a time.
 func TestBucket(t *testing.T) {
 	var b bucket

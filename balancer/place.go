@@ -57,10 +57,14 @@ func (b *Backend) Place(now time.Time, ask Ask) (Placement, error) {
 	return p, nil
 }
 
-// begin counts a session that was placed.
+// begin counts a session that was placed. With minconn it raises the limits of
+// all servers, so that others may be let in.
 func (b *Backend) begin(now time.Time) {
 	raise(&b.Smax, b.Scur.Add(1))
 	b.placed(now)
+	if b.queue.waiting.Load() > 0 && b.Config().Fullconn > 0 {
+		b.Serve(now)
+	}
 }
 
 func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, error) {

@@ -107,6 +107,30 @@ func TestQueueServesByAge(t *testing.T) {
 	wantEmpty(t, b)
 }
 
+// Who waits finds out that his home is another one by now.
+func TestWaitingUserIsMoved(t *testing.T) {
+	s := queued(2, 1)
+	b := NewBackend(start, "mail", 3, s)
+	p := begin(t, b, "alice")
+	g := mustWait(t, b, "alice")
+	home, other := p.Server, b.Server("s1")
+	if other == home {
+		other = b.Server("s2")
+	}
+	if b.HasMoved(start, Ask{Key: "alice"}, home) {
+		t.Error("moved before anybody moved him")
+	}
+	if err := s.Table.Set(start, "alice", other.Name); err != nil {
+		t.Fatal(err)
+	}
+	if !b.HasMoved(start, Ask{Key: "alice"}, home) {
+		t.Error("not moved, though the table says so")
+	}
+	b.Leave(start, &g.w)
+	p.End(start)
+	wantEmpty(t, b)
+}
+
 // A place that was given and not taken yet is nobody else's.
 func TestQueueIsNotOvertaken(t *testing.T) {
 	b := NewBackend(start, "mail", 3, queued(1, 1))

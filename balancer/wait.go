@@ -69,6 +69,10 @@ func (b *Backend) join(home *Server, tag string, w *Waiter, k Waker) bool {
 // joined looks again: a place, or the reason to wait, may have gone before w
 // could be seen.
 func (b *Backend) joined(now time.Time, ask *Ask, home *Server, w *Waiter) {
+	pool := b.pool.Load()
+	if pool.cfg.Fullconn > 0 {
+		defer b.Serve(now) // who waits raises the limits of all servers with minconn
+	}
 	if home != nil {
 		if b.stillHome(now, ask, home) {
 			b.serve(now, home)
@@ -77,7 +81,6 @@ func (b *Backend) joined(now time.Time, ask *Ask, home *Server, w *Waiter) {
 		}
 		return
 	}
-	pool := b.pool.Load()
 	switch s := b.choose(now, pool, ask, nil); {
 	case s != nil:
 		b.serve(now, s)
@@ -86,6 +89,12 @@ func (b *Backend) joined(now time.Time, ask *Ask, home *Server, w *Waiter) {
 	case pool.paced:
 		b.Serve(now) // which finds out when there will be a token
 	}
+}
+
+// HasMoved reports whether a user who waits for his home, or for any server if
+// it is nil, has another one by now.
+func (b *Backend) HasMoved(now time.Time, ask Ask, home *Server) bool {
+	return !b.stillHome(now, &ask, home)
 }
 
 // stillHome reports whether the user may still wait for his server.

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,16 @@ func NewBackend(b *balancer.Backend, targets map[*balancer.Server]*upstream.Targ
 // the backend, and the timeout of their silence.
 func (b *Backend) SetTargets(targets map[*balancer.Server]*upstream.Target, timeoutServer time.Duration) {
 	b.settings.Store(&backendSettings{targets: targets, timeoutServer: timeoutServer})
+}
+
+// AddTargets is SetTargets before all of the servers are in force: those that
+// are and will not be keep their ways until SetTargets, as logins may be on
+// them yet.
+func (b *Backend) AddTargets(targets map[*balancer.Server]*upstream.Target) {
+	set := *b.settings.Load()
+	set.targets = maps.Clone(set.targets)
+	maps.Copy(set.targets, targets)
+	b.settings.Store(&set)
 }
 
 // SetUserLimits bounds the sessions of a user from the next login on. Sessions

@@ -153,9 +153,7 @@ func (l *login) try() {
 	c := l.p.c
 	target := l.be.Target(l.place.Server)
 	if target == nil { // it left the configuration this moment
-		now := time.Now()
-		l.place.End(now)
-		l.refuse(now, balancer.ErrNoServer)
+		l.leftBehind(time.Now())
 		return
 	}
 	if l.place.Elsewhere {
@@ -170,6 +168,17 @@ func (l *login) try() {
 		begin = upstream.Connect
 	}
 	l.attempt = begin(c.w().loop, target, &l.req, c.fe.e.slots, l)
+}
+
+// leftBehind places a user again whose server left the configuration between
+// the choice and the attempt.
+func (l *login) leftBehind(now time.Time) {
+	l.place.End(now)
+	if l.placed > maxPlaced {
+		l.refuse(now, balancer.ErrNoServer)
+		return
+	}
+	l.placeUser(now)
 }
 
 // count adds to the counters of the server and its backend.
@@ -264,7 +273,7 @@ func (l *login) expired(now time.Time) {
 	case l.held:
 		l.placeUser(now)
 	case l.wait.on:
-		l.waitedTooLong(now)
+		l.look(now)
 	case l.place.Server.Away() && !l.moved && l.redispatch(now):
 	default:
 		l.try()

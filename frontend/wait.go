@@ -39,11 +39,7 @@ func (l *login) got(now time.Time, place balancer.Placement, err error) {
 		if l.wait.begun.IsZero() {
 			l.wait.begun = now
 		}
-		end := l.wait.begun.Add(l.be.Config().TimeoutQueue)
-		if by := l.p.deadline(); end.After(by) {
-			end = by
-		}
-		l.p.timerAt(end)
+		l.lookLater(now)
 	case err != nil:
 		l.refuse(now, err)
 	default:
@@ -53,6 +49,42 @@ func (l *login) got(now time.Time, place balancer.Placement, err error) {
 			l.waited(now)
 		}
 		l.try()
+	}
+}
+
+// homeLook is how often a login that waits looks whether its user has another
+// home by now: an operator, or another of his logins, may have moved him to
+// where there is room.
+const homeLook = time.Second
+
+// waitEnd is until when a login waits.
+func (l *login) waitEnd() time.Time {
+	end := l.wait.begun.Add(l.be.Config().TimeoutQueue)
+	if by := l.p.deadline(); end.After(by) {
+		return by
+	}
+	return end
+}
+
+// lookLater sets the timer for the next look, or for the end of the wait.
+func (l *login) lookLater(now time.Time) {
+	at := now.Add(homeLook)
+	if end := l.waitEnd(); end.Before(at) {
+		at = end
+	}
+	l.p.timerAt(at)
+}
+
+// look is what a login that waits does when its timer rings.
+func (l *login) look(now time.Time) {
+	switch {
+	case !now.Before(l.waitEnd()):
+		l.waitedTooLong(now)
+	case l.p.c.fe.e.isHeld(l.be.Table(), l.ask.Key) || l.be.HasMoved(now, l.ask, l.wait.home):
+		l.leave(now) // it keeps its place in time
+		l.placeUser(now)
+	default:
+		l.lookLater(now)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 // The algorithms, seen by where users live: servers in the order of the logins.
 func TestBalance(t *testing.T) {
 	t.Parallel()
-	pair := sharedDovecots(t)
+	all := sharedTrio(t)
 	for _, c := range []struct {
 		name, backend string
 		extra         [3]string // of s1, s2 and s3
@@ -19,8 +19,7 @@ func TestBalance(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			servers := serversOf(pair[0], pair[1])
-			servers = append(servers, server{name: "s3", addr: pair[0].tls, extra: "tls = \"implicit\"\ntls_verify = false"})
+			servers := serversOf(all[:]...)
 			for i := range servers {
 				servers[i].extra += "\n" + c.extra[i]
 			}

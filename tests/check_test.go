@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +92,36 @@ func TestObserve(t *testing.T) {
 	within(t, patience, "down by its users", func() bool { return l.stat("mail", "s1", "status") == "DOWN" })
 	if word, n := l.stat("mail", "s1", "check_status"), l.stat("mail", "s1", "hanafail"); word != "HANA" || n != "3" {
 		t.Errorf("check_status %s, hanafail %s, want HANA and 3", word, n)
+	}
+}
+
+// What on_error does after error_limit failures of logins: the next check is
+// an hour away.
+func TestOnError(t *testing.T) {
+	t.Parallel()
+	sick := runIMAPd(t, func(v *visit) {
+		if tag, ok := v.login(banner); ok {
+			v.say(tag + " NO [UNAVAILABLE] Internal error")
+		}
+	})
+	status := map[string]string{"fastinter": "UP", "fail-check": "UP 4/5", "sudden-death": "UP 1/5", "mark-down": "DOWN"}
+	o := options{servers: []server{{name: "s1", addr: sick.addr}}}
+	for word := range status {
+		o.more += frontendText(word, fmt.Sprintf("backend = %q", word)) + backendText(word, fmt.Sprintf(
+			`check = { inter = "1h", fastinter = "1h", fall = 5, observe = "layer7", error_limit = 1, on_error = %q }`, word), sick.addr)
+	}
+	l := runLB(t, o)
+	l.wantErrors = true
+	for word, want := range status {
+		within(t, patience, "checked", func() bool { return l.stat(word, "s1", "check_status") == "L4OK" })
+		login(l.boundTo(word), newUser()) // refused
+		got := ""
+		if !waitFor(patience, func() bool {
+			got = l.stat(word, "s1", "status")
+			return got == want && l.stat(word, "s1", "hanafail") == "1"
+		}) {
+			t.Errorf("%s: status %s, want %s", word, got, want)
+		}
 	}
 }
 

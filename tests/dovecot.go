@@ -242,13 +242,9 @@ func startDovecotAt(t testing.TB, at place) *dovecot {
 	return d
 }
 
-// sharedDovecots are the two that all tests use; they stay up.
+// sharedDovecots are the first two of the trio.
 func sharedDovecots(t testing.TB) [2]*dovecot {
 	t.Helper()
-	need(t, "dovecot")
-	pair, err := shared.pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair
+	all := sharedTrio(t)
+	return [2]*dovecot(all[:2])
 }

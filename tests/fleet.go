@@ -53,6 +53,24 @@ func newFleet(t testing.TB, n int, o options) *fleet {
 	return f
 }
 
+// run is a subtest with the peers: what fails there ends that one only.
+func (f *fleet) run(t *testing.T, name string, do func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) {
+		outer := f.t
+		f.use(t)
+		defer f.use(outer)
+		do(t)
+	})
+}
+
+// use has failures end that test.
+func (f *fleet) use(t testing.TB) {
+	f.t = t
+	for _, l := range f.lbs {
+		l.t = t
+	}
+}
+
 // add writes the configuration of peer i, counted from 0.
 func (f *fleet) add(i int, o options) *lb {
 	f.t.Helper()

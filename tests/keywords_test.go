@@ -1,7 +1,11 @@
 package tests
 
 import (
+	"go/scanner"
+	"go/token"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -32,5 +36,79 @@ func TestKeywordsAreOurs(t *testing.T) {
 	}
 	if rows < 80 {
 		t.Errorf("only %d rows were found", rows)
+	}
+}
+
+// Each key of docs/configuration.md, which has them all by TestDocumentedKeys,
+// is in a configuration that some test of this package or an example runs, and
+// so is each word that a key may have but its default; each command of
+// docs/stats-socket.md is typed in a test or stands in a transcript.
+func TestKeysAreUsed(t *testing.T) {
+	t.Parallel()
+	used := usedText(t, "*.go", "../examples/*.toml")
+	row := regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|([^|\n]*)\\|([^|\n]*)\\|([^|\n]*)\\|")
+	rows := row.FindAllStringSubmatch(read(t, "../docs/configuration.md"), -1)
+	for _, m := range rows {
+		key, kind, byDefault, words := m[1], m[2], m[3], m[4]
+		if !regexp.MustCompile(`(?m)(?:^|[\s{,./])` + key + ` *= *\S`).MatchString(used) {
+			t.Errorf("no test and no example has the key %s", key)
+		}
+		for word := range strings.SplitSeq(words, ",") {
+			word, _, _ = strings.Cut(strings.TrimSpace(word), ";")
+			if strings.HasPrefix(kind, " word") && !strings.Contains(byDefault, word) &&
+				!regexp.MustCompile(`(?m)(?:^|")`+word+`(?:"|$)`).MatchString(used) {
+				t.Errorf("no test and no example has %s = %q", key, word)
+			}
+		}
+	}
+	if len(rows) < 90 {
+		t.Errorf("only %d keys were found", len(rows))
+	}
+	used += usedText(t, "../stats/testdata/*.txt")
+	for _, m := range regexp.MustCompile("(?m)^### `([a-z -]+?)(?: *[<\\[(].*)?`$").FindAllStringSubmatch(read(t, "../docs/stats-socket.md"), -1) {
+		if !regexp.MustCompile(`(?m)(?:^|[>;] *)` + m[1] + `(?:[ ;]|$)`).MatchString(used) {
+			t.Errorf("no test has the command %q", m[1])
+		}
+	}
+}
+
+// usedText is the text of files, of those in Go the strings.
+func usedText(t *testing.T, patterns ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %v, %d files", pattern, err, len(paths))
+		}
+		for _, path := range paths {
+			text := read(t, path)
+			if strings.HasSuffix(path, ".go") {
+				text = literals(t, text)
+			}
+			all.WriteString(text + "\n")
+		}
+	}
+	return all.String()
+}
+
+// literals are the strings of a Go file.
+func literals(t *testing.T, source string) string {
+	t.Helper()
+	var all strings.Builder
+	var s scanner.Scanner
+	files := token.NewFileSet()
+	s.Init(files.AddFile("", files.Base(), len(source)), []byte(source), nil, 0)
+	for {
+		switch _, kind, text := s.Scan(); kind {
+		case token.EOF:
+			return all.String()
+		case token.STRING:
+			plain, err := strconv.Unquote(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.WriteString(plain + "\n")
+		}
 	}
 }

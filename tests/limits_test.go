@@ -110,9 +110,14 @@ func (c *client) hears(limit time.Duration) bool {
 // The sessions that a user has at all peers count together.
 func TestLimitUserAtAllPeers(t *testing.T) {
 	t.Parallel()
-	f := runFleet(t, 2, options{backend: "max_user_sessions = 3", servers: serversOf(sharedDovecots(t)[0])})
+	all := sharedTrio(t)
+	o := clustered(t)
+	o.backend, o.servers = "max_user_sessions = 3", serversOf(all[:]...)
+	f := runFleet(t, 2, o)
 	a, b := f.lbs[0], f.lbs[1]
 	user := newUser()
+	a.tell("set table users key " + user + " server s1")
+	b.wantHome(user, "s1")
 	in := []*client{loggedIn(t, a.plain, user), loggedIn(t, a.plain, user), loggedIn(t, b.plain, user)}
 	for _, l := range f.lbs {
 		within(t, patience, "both peers know of three sessions", func() bool {

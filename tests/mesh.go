@@ -67,10 +67,8 @@ func (m *mesh) run(t *testing.T, name string, f func(t *testing.T, m *mesh)) {
 
 // use has failures end that test.
 func (m *mesh) use(t testing.TB) {
-	m.t, m.net.t = t, t
-	for _, l := range m.lbs {
-		l.t = t
-	}
+	m.fleet.use(t)
+	m.net.t = t
 }
 
 func (m *mesh) repair() {

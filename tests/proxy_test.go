@@ -3,12 +3,9 @@ package tests
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -71,36 +68,12 @@ func runHAProxy(t *testing.T, server, options string) (addr string) {
 // runHAProxyWith has options of its listener, too.
 func runHAProxyWith(t *testing.T, server, options, bind string) (addr string) {
 	t.Helper()
-	need(t, "haproxy")
-	dir := t.TempDir()
 	p := defaultCert(t)
-	pem := filepath.Join(dir, "both.pem")
+	pem := filepath.Join(t.TempDir(), "both.pem")
 	if err := os.WriteFile(pem, []byte(read(t, p.cert)+read(t, p.key)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	addr = freeAddr(t)
-	conf := filepath.Join(dir, "haproxy.cfg")
-	text := fmt.Sprintf("defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n"+
-		"listen l\n bind %s ssl crt %s %s\n server s %s %s\n", addr, pem, bind, server, options)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("haproxy", "-db", "-f", conf)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // killed is what it says
-	})
-	within(t, patience, "HAProxy listens", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	})
+	startHAProxy(t, addr, fmt.Sprintf("listen l\n bind %s ssl crt %s %s\n server s %s %s\n", addr, pem, bind, server, options))
 	return addr
 }

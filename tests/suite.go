@@ -29,12 +29,12 @@ type suite struct {
 	certs   func() (*authority, error)
 	cert    func() (pair, error)
 	program func() (string, error)
-	pair    func() ([2]*dovecot, error)
+	trio    func() (trio, error)
 	ports   atomic.Int32
 	users   atomic.Int32
 
 	mu      sync.Mutex // guards the fields below
-	running []*dovecot // of pair
+	running []*dovecot // of trio
 }
 
 // shared is made by TestMain and used by all tests.
@@ -69,7 +69,7 @@ func newSuite() (*suite, error) {
 		return a.issue("imap.test")
 	})
 	s.program = sync.OnceValues(s.build)
-	s.pair = sync.OnceValues(s.startPair)
+	s.trio = sync.OnceValues(s.startTrio)
 	return s, nil
 }
 
@@ -87,23 +87,22 @@ func (s *suite) build() (string, error) {
 	return path, nil
 }
 
-// startPair runs the two Dovecots for all tests that do them no harm.
-func (s *suite) startPair() ([2]*dovecot, error) {
-	var pair [2]*dovecot
-	for i, name := range []string{"shared1", "shared2"} {
-		d, err := s.newDovecot(filepath.Join(s.dir, name), place{})
+// startTrio runs the three Dovecots for all tests that do them no harm.
+func (s *suite) startTrio() (all trio, err error) {
+	for i := range all {
+		d, err := s.newDovecot(filepath.Join(s.dir, fmt.Sprint("shared", i+1)), place{})
 		if err == nil {
 			err = d.start()
 		}
 		if err != nil {
-			return pair, err
+			return all, err
 		}
 		s.mu.Lock()
 		s.running = append(s.running, d)
 		s.mu.Unlock()
-		pair[i] = d
+		all[i] = d
 	}
-	return pair, nil
+	return all, nil
 }
 
 // close ends what is shared. The tests' own things are gone by then.

@@ -131,31 +131,41 @@ func (l *lb) boundTo(frontend string) (addr string) {
 	return addr
 }
 
-// A group of users is kept on a group of servers, and those of before come over
-// when they have no session.
+// A group of users is kept on a group of servers, at both peers, and those of
+// before come over when they have no session.
 func TestRouteByTag(t *testing.T) {
 	t.Parallel()
-	pair := sharedDovecots(t)
-	servers := serversOf(pair[:2]...)
-	servers[0].extra, servers[1].extra = `tags = ["hdd"]`, `tags = ["hdd", "ssd"]`
-	l := runLB(t, options{servers: servers, frontend: "route = [{ user = \"*@example.org\", backend = \"mail\", tag = \"ssd\" }]\n"})
-	for range 5 {
+	all := sharedTrio(t)
+	o := clustered(t)
+	o.servers = serversOf(all[:]...)
+	for i, tags := range []string{`"hdd"`, `"hdd", "ssd"`, `"ssd"`} {
+		o.servers[i].extra = "tags = [" + tags + "]"
+	}
+	o.frontend = "route = [{ user = \"*@example.org\", backend = \"mail\", tag = \"ssd\" }]\n"
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	for i := range 6 {
 		user := newUser() + "@example.org"
-		l.tell("set table users key " + user + " server s1")
-		why := "because:  he lived on s1, which has not the tag ssd"
-		if said := l.ask("explain user " + user); !strings.Contains(said, "goes to:  s2") || !strings.Contains(said, why) || !strings.Contains(said, "to servers with the tag ssd") {
-			t.Errorf("explain = %q, want %q", said, why)
+		if i%2 == 0 {
+			a.tell("set table users key " + user + " server s1")
+			b.wantHome(user, "s1")
+			why := "because:  he lived on s1, which has not the tag ssd"
+			if said := b.ask("explain user " + user); !strings.Contains(said, why) || !strings.Contains(said, "to servers with the tag ssd") {
+				t.Errorf("explain = %q, want %q", said, why)
+			}
 		}
-		loggedIn(t, l.plain, user).logout()
-		l.wantHome(user, "s2")
-		if pair[1].logins(user) != 1 {
-			t.Errorf("%s is not on the server with the tag", user)
+		loggedIn(t, b.plain, user).logout()
+		f.agree(patience, a, b)
+		loggedIn(t, a.plain, user).logout()
+		if n := all.at(t, user, 2); n < 2 {
+			t.Errorf("%s is on Dovecot %d (0: several), want one with the tag", user, n)
 		}
 	}
 	other := newUser()
-	l.tell("set table users key " + other + " server s1")
-	loggedIn(t, l.plain, other).logout()
-	l.wantHome(other, "s1")
+	a.tell("set table users key " + other + " server s1")
+	b.wantHome(other, "s1")
+	loggedIn(t, b.plain, other).logout()
+	b.wantHome(other, "s1")
 }
 
 // Names that a template makes one live on one server.

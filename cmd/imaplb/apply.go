@@ -228,26 +228,27 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	for _, s := range cfg.Servers {
 		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Config: s.Balancer, Keep: p.keep})
 	}
-	targets := func(b *balancer.Backend) map[*balancer.Server]*upstream.Target {
+	targets := func(servers []*balancer.Server) map[*balancer.Server]*upstream.Target {
 		m := map[*balancer.Server]*upstream.Target{}
-		for name, t := range p.targets[cfg.Name] {
-			m[b.Server(name)] = t
+		for _, s := range servers {
+			m[s] = p.targets[cfg.Name][s.Name]
 		}
 		return m
 	}
 	b := old.backend(cfg.Name)
 	if b == nil {
 		bal := balancer.NewBackend(now, cfg.Name, n.id(), setup)
-		b := &backend{frontend.NewBackend(bal, targets(bal), cfg.Upstream.TimeoutServer), cfg, p.secrets[cfg.Name]}
+		b := &backend{frontend.NewBackend(bal, targets(bal.Servers()), cfg.Upstream.TimeoutServer), cfg, p.secrets[cfg.Name]}
 		b.SetUserLimits(cfg.Users)
 		return b
 	}
 	// Sessions on a server that left the file go on; their users' next login
 	// finds another home and ends them.
+	moved := b.moved(p.targets[cfg.Name])
+	setup.Before = func(servers []*balancer.Server) { b.AddTargets(targets(servers)) }
 	b.Update(now, setup)
 	b.SetUserLimits(cfg.Users)
-	moved := b.moved(p.targets[cfg.Name])
-	b.SetTargets(targets(b.Backend.Backend), cfg.Upstream.TimeoutServer)
+	b.SetTargets(targets(b.Servers()), cfg.Upstream.TimeoutServer)
 	// At once: from now on the next login of a user goes to the new address.
 	for _, s := range moved {
 		n.engine.CloseServer(s, relay.Moved, 0)
@@ -255,11 +256,12 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	return &backend{b.Backend, cfg, p.secrets[cfg.Name]}
 }
 
-// moved are the servers that have another address now: a user must not be at
+// moved are the servers that will have another address: a user must not be at
 // the old and the new one.
 func (b *backend) moved(targets map[string]*upstream.Target) (moved []*balancer.Server) {
 	for _, s := range b.Servers() {
-		if t := b.Target(s); t != nil && t.Addr.String() != "" && t.Addr.String() != targets[s.Name].Addr.String() {
+		next := targets[s.Name] // nil if it leaves
+		if t := b.Target(s); t != nil && next != nil && t.Addr.String() != "" && t.Addr.String() != next.Addr.String() {
 			moved = append(moved, s)
 		}
 	}

@@ -1,0 +1,93 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+)
+
+// full is an imaplb with one place on s1, which is taken, and a user of s1 who
+// waits for it; his client was sent a LOGIN with the tag q.
+func full(t *testing.T, o options) (l *lb, user string, waits *client) {
+	t.Helper()
+	all := sharedTrio(t)
+	extra := ""
+	if len(o.servers) > 0 {
+		extra = o.servers[0].extra
+	}
+	o.servers = serversOf(all[:]...)
+	o.servers[0].extra = extra
+	if extra == "" {
+		o.servers[0].extra = "maxconn = 1"
+	}
+	l = runLB(t, o)
+	other := newUser()
+	user = newUser()
+	for _, u := range []string{other, user} {
+		l.tell("set table users key " + u + " server s1")
+	}
+	within(t, patience, "s1 has a limit of 1", func() bool { return l.stat("mail", "s1", "slim") == "1" })
+	loggedIn(t, l.plain, other)
+	waits = greeted(t, l.plain)
+	waits.send("q LOGIN " + user + " " + password + "\r\n")
+	within(t, patience, "he waits", func() bool { return l.stat("mail", "s1", "qcur") == "1" })
+	return l, user, waits
+}
+
+// What an operator, an agent or a check does to a server or a user reaches the
+// logins that wait.
+func TestOrdersReachWaiting(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string]string{
+		"move":          "move user USER mail/s2",
+		"pin":           "pin user USER mail/s2",
+		"set table":     "set table users key USER server s2",
+		"maint":         "set server mail/s1 state maint",
+		"drain":         "set server mail/s1 state drain",
+		"set maxconn":   "set maxconn server mail/s1 2",
+		"kick the rest": "shutdown sessions server mail/s1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, user, waits := full(t, options{global: `shutdown_spread = "0s"`})
+			said := strings.TrimSpace(l.ask(strings.ReplaceAll(order, "USER", user)))
+			if said != "" && !strings.Contains(said, "closed") {
+				t.Errorf("%s = %q", order, said)
+			}
+			waits.expect("q OK")
+			want := "s2"
+			switch name {
+			case "set maxconn", "kick the rest":
+				want = "s1"
+			case "maint", "drain":
+				want = l.home(user)
+				if want == "s1" {
+					t.Errorf("he lives on s1 still")
+				}
+			}
+			if home := l.home(user); home != want {
+				t.Errorf("he lives on %s, want %s", home, want)
+			}
+			waits.logout()
+		})
+	}
+	t.Run("kick src", func(t *testing.T) {
+		t.Parallel()
+		l, _, waits := full(t, options{})
+		l.ask("kick src 127.0.0.1")
+		waits.closed(patience)
+		within(t, patience, "nobody waits", func() bool { return l.stat("mail", "s1", "qcur") == "0" })
+	})
+	t.Run("an agent", func(t *testing.T) {
+		t.Parallel()
+		addr, answer := runAgent(t)
+		one, two := "maxconn:1\n", "maxconn:2\n"
+		answer.Store(&one)
+		l, user, waits := full(t, options{servers: []server{{extra: `agent = { addr = "` + addr + `", inter = "20ms" }`}}})
+		answer.Store(&two)
+		waits.expect("q OK")
+		if home := l.home(user); home != "s1" {
+			t.Errorf("he lives on %s, want s1", home)
+		}
+		waits.logout()
+	})
+}
