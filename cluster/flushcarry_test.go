@@ -21,6 +21,11 @@ func (s *simNode) LeaveFlush(backend, server string) {
 	delete(s.carries, target{backend, server})
 }
 
+func (s *simNode) StopFlush(backend, server string) string {
+	s.log = append(s.log, "stop flush "+backend+"/"+server)
+	return ""
+}
+
 // begin has a node carry a flush.
 func (s *simNode) begin(f Flush) {
 	s.carries[target{f.Backend, f.Server}] = f

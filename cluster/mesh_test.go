@@ -356,11 +356,6 @@ func (s *simNode) Kick(k Kick) string {
 	return "1 session"
 }
 
-func (s *simNode) StopFlush(backend, server string) string {
-	s.log = append(s.log, "stop flush "+backend+"/"+server)
-	return ""
-}
-
 func (s *simNode) Clear(table, key string) string {
 	s.log = append(s.log, fmt.Sprintf("clear %s %q", table, key))
 	return "ok"
