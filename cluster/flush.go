@@ -114,6 +114,21 @@ func (c *Cluster) FlushedBy(now time.Time, backend, server string) (peer string)
 	return f.Peer
 }
 
+// FlushBefore is the other peer whose flush of a server goes before one of this
+// peer that began at since, "" if there is none: the older one goes on, of two
+// that began at once that of the lesser name. Both peers find the same.
+func (c *Cluster) FlushBefore(now time.Time, backend, server string, since time.Time) (peer string) {
+	if peer = c.FlushedBy(now, backend, server); peer == "" {
+		return ""
+	}
+	f, ok := c.FlushOf(now, backend, server)
+	began, ours := f.Since.UnixMilli(), since.UnixMilli()
+	if !ok || f.Peer != peer || began > ours || began == ours && peer > c.self {
+		return ""
+	}
+	return peer
+}
+
 // Flushes are those that run and those that have ended of late, by server.
 func (c *Cluster) Flushes(now time.Time) (list []Flush) {
 	c.mu.Lock()

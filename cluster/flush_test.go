@@ -155,3 +155,60 @@ func TestKicksAreCarriedOutByAll(t *testing.T) {
 		}
 	}
 }
+
+// Of two flushes of one server that began before the peers had heard of each
+// other, one goes on, and both peers agree on which.
+func TestOneOfTwoFlushesGoesOn(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		late [2]time.Duration // behind start
+		want int              // who goes on
+	}{
+		{"the first", [2]time.Duration{0, time.Millisecond}, 0},
+		{"the second", [2]time.Duration{time.Second, 0}, 1},
+		{"within a millisecond", [2]time.Duration{900, 100}, 0},
+	} {
+		m := newMesh(t, 1, 2)
+		runs := func(i int) {
+			f := Flush{Backend: "mail", Server: "s1", Phase: FlushRuns, By: "admin", Since: start.Add(c.late[i]), Parallel: 1}
+			if err := m.nodes[i].c.SayFlush(m.now, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := func(i int) string {
+			return m.nodes[i].c.FlushBefore(m.now, "mail", "s1", start.Add(c.late[i]))
+		}
+		runs(0)
+		runs(1)
+		yielded := [2]bool{}
+		for range 3 { // each looks, and speaks if it goes on
+			for i := range m.nodes {
+				if yielded[i] {
+					continue
+				}
+				if peer := before(i); peer != "" {
+					yielded[i] = true
+					if peer != m.nodes[1-i].name {
+						t.Errorf("%s: %s yields to %q", c.name, m.nodes[i].name, peer)
+					}
+					continue
+				}
+				runs(i)
+				m.flow()
+			}
+		}
+		if yielded[c.want] || !yielded[1-c.want] {
+			t.Errorf("%s: yielded %v", c.name, yielded)
+		}
+		if f, ok := m.nodes[0].c.FlushOf(m.now, "mail", "s1"); !ok || f.Phase != FlushRuns || f.Peer != m.nodes[c.want].name {
+			t.Errorf("%s: shown is %+v", c.name, f)
+		}
+	}
+	m := newMesh(t, 1, 2)
+	m.nodes[0].sayFlush(FlushRuns, 0, 1)
+	m.flow()
+	m.nodes[1].c.SetMembers(m.now, []string{"lb2"}, []string{"lb1", "lb2"})
+	if peer := m.nodes[1].c.FlushBefore(m.now, "mail", "s1", start.Add(time.Hour)); peer != "" {
+		t.Errorf("yields to %s, who is dead", peer)
+	}
+}

@@ -130,6 +130,59 @@ func TestClusterFlushStop(t *testing.T) {
 	}
 }
 
+// Two flushes of one server that are ordered at two peers at once, before they
+// have heard of each other: one goes on, and moves all.
+func TestClusterTwoFlushes(t *testing.T) {
+	t.Parallel()
+	o := clustered(t)
+	dir := t.TempDir()
+	hook := filepath.Join(dir, "hook")
+	script(t, hook, "while [ ! -e "+dir+"/go ]; do sleep 0.05; done")
+	o.backend = fmt.Sprintf("on_move = %q\nmove_hook_timeout = \"30s\"", hook)
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	users, sessions := f.on(3)
+	a.tell("set server mail/s1 state drain")
+	within(t, patience, "s1 drains at lb2", func() bool { return strings.HasPrefix(b.stat("mail", "s1", "status"), "DRAIN") })
+	both := false
+	for try := 0; try < 20 && !both; try++ {
+		answer := make(chan string, 1)
+		go func() { // until it is answered
+			said, _ := b.tryAsk("flush server mail/s1 max-parallel 1")
+			answer <- said
+		}()
+		here, there := a.ask("flush server mail/s1 max-parallel 1"), <-answer
+		if both = strings.Contains(here, "at once") && strings.Contains(there, "at once"); both {
+			break
+		}
+		a.ask("flush stop mail/s1")
+		within(t, patience, "the flush has been stopped", func() bool {
+			said := a.ask("show flushes") + b.ask("show flushes")
+			return !strings.Contains(said, "mail s1 runs")
+		})
+	}
+	if !both {
+		t.Skip("one peer has always heard of the other's order before")
+	}
+	within(t, patience, "one yields", func() bool {
+		return strings.Count(a.ask("show events")+b.ask("show events"), "who began before; the flush of this peer ends") == 1
+	})
+	script(t, filepath.Join(dir, "go"), "")
+	for _, c := range sessions {
+		c.bye(patience, "[UNAVAILABLE]")
+	}
+	for _, l := range f.lbs {
+		within(t, patience, "the other one has ended", func() bool {
+			said := l.ask("show flushes")
+			return strings.Contains(said, "mail s1 ended lb") && !strings.Contains(said, "runs")
+		})
+	}
+	for _, user := range users {
+		a.wantHome(user, "s2")
+		b.wantHome(user, "s2")
+	}
+}
+
 // script writes a program for the shell.
 func script(t testing.TB, path, text string) {
 	t.Helper()

@@ -40,6 +40,7 @@ type flush struct {
 	moved, failed int
 	left, pinned  int
 	waits         string // why it does not go on
+	yielded       bool   // to the flush of another peer
 }
 
 // flushes are those this peer carries. Shared.
@@ -189,11 +190,7 @@ func (f *flush) run() {
 		}
 	}
 	f.drain()
-	f.mu.Lock()
-	f.left = populationOf(f.table)[f.server.Name].Users
-	f.mu.Unlock()
-	// Without room for the fact the others see that nothing is heard any more.
-	_ = f.say(cluster.FlushEnded, f.note)
+	f.sayEnded()
 }
 
 // pinnedWords names those who stay, if any do.
@@ -340,7 +337,7 @@ func (f *flush) drain() {
 
 // sayRuns tells how far it is. A failure is made good by the next time.
 func (f *flush) sayRuns() {
-	if !f.stopped() {
+	if !f.stopped() && !f.yields() {
 		_ = f.say(cluster.FlushRuns, "")
 	}
 }
