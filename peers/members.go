@@ -14,7 +14,7 @@ import (
 
 // States of a peer.
 const (
-	StateNew   = "new" // it has a stream, but membership has not heard of it yet
+	StateNew   = "new" // it begins a stream, and membership has not heard of it yet
 	StateAlive = "alive"
 	StateDead  = "dead"
 	StateLeft  = "left"
@@ -40,6 +40,8 @@ type peer struct {
 	addr    string // advertised
 	state   string
 	since   time.Time
+	member  bool          // membership lists it, as far as was heard
+	gone    uint64        // the incarnation that was found gone, 0 for none
 	leaving uint64        // the incarnation that has announced that it leaves, 0 for none
 	dialing bool          // a goroutine runs dial for it
 	redial  chan struct{} // capacity 1: it has joined, do not wait any longer
@@ -187,12 +189,35 @@ func (g *Group) sawAlive(name, addr string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.peerLocked(name)
-	if p == nil || g.closed || p.state == StateAlive && p.addr == addr {
+	if p == nil || g.closed {
 		return
 	}
+	p.member = true
+	if p.state != StateAlive || p.addr != addr {
+		g.aliveLocked(p, addr)
+	}
+}
+
+// met: the process at the other end has said hello, over a stream that was
+// proven. It counts as alive from here on though membership, which goes round in
+// hundreds of milliseconds, does not list it yet: else two peers that talk to each
+// other would decide as if each were alone. If membership does not follow,
+// reconcile has the last word; and one that was found gone is believed to
+// membership alone.
+func (g *Group) met(s *stream) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := s.peer
+	if p.stream == s && !g.closed && !p.member && p.state != StateAlive && p.remote.Info().Incarnation != p.gone {
+		g.aliveLocked(p, p.addr)
+	}
+}
+
+// aliveLocked: a peer is alive, and dialled if that is ours to do. g.mu is held.
+func (g *Group) aliveLocked(p *peer, addr string) {
 	p.addr, p.state, p.since, p.leaving = addr, StateAlive, time.Now(), 0
-	g.say(PeerAlive, name, addr, "")
-	if g.cfg.Name < name && !p.dialing {
+	g.say(PeerAlive, p.name, addr, "")
+	if g.cfg.Name < p.name && !p.dialing {
 		p.dialing = true
 		g.wg.Add(1)
 		go g.dial(p) // until the peer is not alive any more, or Close
@@ -203,14 +228,19 @@ func (g *Group) sawAlive(name, addr string) {
 func (g *Group) sawGone(name, detail string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if p := g.peers[name]; p != nil && p.state == StateAlive {
+	p := g.peers[name]
+	if p == nil {
+		return
+	}
+	p.member = false
+	if p.state == StateAlive {
 		g.goneLocked(p, detail)
 	}
 }
 
 // goneLocked: a peer is dead, or has left if it said so. g.mu is held.
 func (g *Group) goneLocked(p *peer, detail string) {
-	p.state, p.since = StateDead, time.Now()
+	p.state, p.since, p.gone = StateDead, time.Now(), p.remote.Info().Incarnation
 	kind, why := PeerDead, errDead
 	if p.leaves() {
 		p.state, kind, why = StateLeft, PeerLeft, errBye

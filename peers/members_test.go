@@ -4,6 +4,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"imaplb/wire"
 )
 
 // known is a group that was not started and knows a peer called p, whose last
@@ -89,5 +91,78 @@ func TestByeCountsOnTheLastStream(t *testing.T) {
 		if k := kinds(g); k != want || s.reason() != errBye {
 			t.Errorf("%s: after a bye events %q, want %q; stream ends with %v", state, k, want, s.reason())
 		}
+	}
+}
+
+// Who has said hello over a proven stream is alive at once, unless membership has
+// to say something yet, or it is the process that was found gone.
+func TestMetIsAlive(t *testing.T) {
+	for name, c := range map[string]struct {
+		state  string
+		member bool
+		gone   uint64
+		closed bool
+		want   string
+	}{
+		"new":                               {StateNew, false, 0, false, "alive "},
+		"of the last run":                   {StateDead, false, 0, false, "alive "},
+		"another process than the dead one": {StateDead, false, 6, false, "alive "},
+		"another process than who left":     {StateLeft, false, 6, false, "alive "},
+		"the process that is dead":          {StateDead, false, 7, false, ""},
+		"whose end is still to be told":     {StateLeft, true, 6, false, ""},
+		"alive":                             {StateAlive, true, 0, false, ""},
+		"closed":                            {StateNew, false, 0, true, ""},
+	} {
+		g, p := known(t, c.state)
+		p.member, p.gone, p.addr = c.member, c.gone, "192.0.2.1:1"
+		old, s := stub(t, g, p), stub(t, g, p)
+		g.attach(old)
+		g.attach(s)
+		g.closed = c.closed
+		g.met(old) // its word counts no more
+		if k := kinds(g); k != "" {
+			t.Errorf("%s: the stream before makes it %s", name, k)
+		}
+		g.met(s)
+		if k := kinds(g); k != c.want {
+			t.Errorf("%s: events %q, want %q", name, k, c.want)
+		}
+	}
+}
+
+// One that is met and then does not come into membership is dead after a while,
+// and stays so however often it connects.
+func TestMetMustBecomeAMember(t *testing.T) {
+	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
+	b.net.island.Store(true) // a looks for it where it was
+	hello := func() net.Conn {
+		t.Helper()
+		m := meet(t, b, a)
+		t.Cleanup(func() { m.raw.Close() })
+		l := NewLink(LinkConfig{Self: "b", Incarnation: 9, States: []State{newMap("map")}}, NewRemote("a"))
+		out := l.Next(time.Now(), nil)
+		begin := len(out)
+		out = wire.AppendString(openFrame(out, typeMessage, 2), "said")
+		if _, err := m.conn.Write(closeFrame(wire.AppendBin(out, nil), begin)); err != nil {
+			t.Fatal(err)
+		}
+		return m.raw
+	}
+	first := hello()
+	a.sees(t, PeerAlive, "b", 1)
+	if alive, _ := a.Members(); len(alive) != 2 {
+		t.Errorf("alive are %v", alive)
+	}
+	a.reconcile(time.Now().Add(leftPause - time.Second))
+	if alive, _ := a.Members(); len(alive) != 2 {
+		t.Error("it was not given time")
+	}
+	a.reconcile(time.Now().Add(leftPause + time.Second))
+	a.sees(t, PeerDead, "b", 1)
+	closed(t, first)
+	hello()
+	a.until(t, "the message behind the second hello", func() bool { return len(a.messages) == 2 })
+	if n := a.count(PeerAlive, "b"); n != 1 {
+		t.Errorf("alive %d times, want 1", n)
 	}
 }

@@ -156,7 +156,7 @@ func (s *stream) reads() {
 	defer close(s.read)
 	in := bufio.NewReaderSize(s.conn, maxBatch)
 	var frame []byte
-	ready := false
+	met, ready := false, false
 	for {
 		_ = s.conn.SetReadDeadline(time.Now().Add(readWithin))
 		var err error
@@ -178,6 +178,10 @@ func (s *stream) reads() {
 			s.g.sawBye(s)
 			s.close(errBye)
 			return
+		}
+		if !met && s.link.isGreeted() {
+			met = true
+			s.g.met(s)
 		}
 		if !ready && s.link.Ready() {
 			ready = true
