@@ -335,6 +335,23 @@ func TestClaimsAreBounded(t *testing.T) {
 			t.Fatalf("a message of %d bytes, at most 64 KiB", len(m))
 		}
 	}
+	for i := range 5 { // the same without limits
+		a.SetServers(servers(fmt.Sprint("backend/gone", i)))
+		a.Step(start)
+		for name := range sim.limits {
+			sim.limits[name] = 0
+		}
+		a.Step(start)
+		if m := said(a); len(m) > 64<<10 {
+			t.Fatalf("a message of %d bytes, at most 64 KiB", len(m))
+		}
+	}
+	send(a, b)
+	if n := len(b.peers["a"].tellings); n != 0 {
+		t.Errorf("%d servers are held, want none", n)
+	}
+	a.SetServers(servers("backend/last"))
+	a.Step(start)
 	send(a, b)
 	if n := len(b.peers["a"].tellings); n != MaxClaims {
 		t.Errorf("%d servers are held, want %d", n, MaxClaims)
@@ -361,8 +378,47 @@ func FuzzClaims(f *testing.F) {
 		if n := s.here[ClaimConn]; n < 0 || n > 10 {
 			t.Errorf("claim %d of 10", n)
 		}
-		if p := b.peers["a"]; len(p.tellings) > 2*MaxClaims || p.acked > b.version {
+		if p := b.peers["a"]; len(p.tellings) > maxTold || p.acked > b.version {
 			t.Errorf("%d servers told, %d of %d acknowledged", len(p.tellings), p.acked, b.version)
 		}
 	})
+}
+
+// Looking at all limits costs no allocation, and a peer that has nothing new
+// to say says little.
+func TestClaimsCostLittle(t *testing.T) {
+	a, b, send := talkingClaims(t)
+	a.SetServers(manyLimited(MaxClaims))
+	b.SetServers(manyLimited(MaxClaims))
+	for range 3 {
+		a.Step(start)
+		b.Step(start)
+		send(a, b)
+		send(b, a)
+	}
+	if n := testing.AllocsPerRun(10, func() { a.Step(start) }); n > 0 {
+		t.Errorf("a step takes %v allocations, want none", n)
+	}
+	if m := said(a); len(m) > 64 {
+		t.Errorf("nothing new takes %d bytes", len(m))
+	}
+}
+
+func manyLimited(n int) map[string]Limited {
+	sim, list := &claimSim{limits: map[string]int64{}}, map[string]Limited{}
+	for i := range n {
+		name := fmt.Sprint("mail/s", i)
+		sim.limits[name] = 1000
+		list[name] = &claimServer{sim: sim, name: name}
+	}
+	return list
+}
+
+func BenchmarkClaimsStep(b *testing.B) {
+	c := NewClaims("a", 1)
+	c.SetPeers(start, []string{"b", "c"})
+	c.SetServers(manyLimited(MaxClaims))
+	for b.Loop() {
+		c.Step(start)
+	}
 }
