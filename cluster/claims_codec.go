@@ -27,6 +27,10 @@ const (
 	claimFormat = 1
 	claimFields = 7
 	kindFields  = 4
+
+	// maxTold bounds the servers of a message: MaxClaims take 58 bytes each, and
+	// as many that have no limits any more 10.
+	maxTold = 2 * MaxClaims
 )
 
 // ErrClaims says that a message of claims is malformed.
@@ -36,21 +40,31 @@ var ErrClaims = errors.New("cluster: malformed message of claims")
 func (c *Claims) message(now time.Time, p *claimPeer) []byte {
 	c.version++
 	p.news, p.sent, p.sentAt = false, c.version, now
+	list := c.since(p.acked)
+	if len(list) > maxTold {
+		p.acked = 0
+		list = c.since(0)
+	}
 	b := wire.AppendArray(nil, claimFields)
 	for _, n := range [...]uint64{claimFormat, c.incarnation, c.version, p.incarnation, p.held, p.acked} {
 		b = wire.AppendUint(b, n)
-	}
-	var list []*claimed
-	for _, s := range c.byID {
-		if s.changed > p.acked && (s.shared || p.acked > 0) {
-			list = append(list, s)
-		}
 	}
 	b = wire.AppendArray(b, len(list))
 	for _, s := range list {
 		b = s.append(b)
 	}
 	return b
+}
+
+// since are the servers that changed since a version, those with limits for 0:
+// then there is nothing to take back.
+func (c *Claims) since(version uint64) (list []*claimed) {
+	for _, s := range c.byID {
+		if s.changed > version && (s.shared || version > 0) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func (s *claimed) append(b []byte) []byte {
@@ -123,7 +137,7 @@ func (c *Claims) take(now time.Time, p *claimPeer, h *claimHead, tellings map[ui
 	for id, t := range tellings {
 		if *t == ([claimKinds]telling{}) {
 			delete(p.tellings, id)
-		} else if len(p.tellings) < 2*MaxClaims || p.tellings[id] != nil {
+		} else if len(p.tellings) < maxTold || p.tellings[id] != nil {
 			p.tellings[id] = t
 		}
 	}
@@ -138,8 +152,8 @@ func (c *Claims) take(now time.Time, p *claimPeer, h *claimHead, tellings map[ui
 // readTellings reads the servers of a message.
 func readTellings(r *wire.Reader) map[uint64]*[claimKinds]telling {
 	n := r.Array(0)
-	if n > 2*MaxClaims {
-		r.Fail("%d servers, at most %d", n, 2*MaxClaims)
+	if n > maxTold {
+		r.Fail("%d servers, at most %d", n, maxTold)
 		return nil
 	}
 	list := map[uint64]*[claimKinds]telling{}

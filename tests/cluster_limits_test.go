@@ -166,6 +166,38 @@ func TestClusterStorm(t *testing.T) {
 	}
 }
 
+// login_rate, and its burst of one second, is that of both peers together.
+func TestClusterLoginRate(t *testing.T) {
+	t.Parallel()
+	const users, rate = 90, 30
+	s := runBusyServer(t, time.Millisecond)
+	f := runFleet(t, 2, options{
+		peers:   `tie_breaker = "serve"`,
+		servers: []server{{"s1", s.addr, fmt.Sprintf("login_rate = %d", rate)}},
+	})
+	for _, l := range f.lbs {
+		l.wantClaim("s1", "login_rate", "30", "15")
+	}
+	var in atomic.Int64
+	var clients sync.WaitGroup
+	stop := make(chan struct{})
+	begun := time.Now()
+	for i := range users {
+		user := newUser()
+		clients.Go(func() { returning(f.lbs[i%3/2].plain, user, &in, stop) })
+	}
+	within(t, patience, "all are in", func() bool {
+		n := in.Load()
+		if most := rate + int64(time.Since(begun).Seconds()*rate) + 2; n > most {
+			t.Errorf("%d logins after %v, at most %d", n, time.Since(begun), most)
+		}
+		return n == users
+	})
+	t.Logf("%d logins took %v", users, time.Since(begun))
+	close(stop)
+	clients.Wait()
+}
+
 // "set maxconn server" is an order: it holds at all peers, and when any of them
 // is started anew. "local" is for one, until a reload.
 func TestClusterSetMaxconn(t *testing.T) {

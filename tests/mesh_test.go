@@ -25,6 +25,7 @@ func TestMesh(t *testing.T) {
 	m.run(t, "OneCannotReach", meshOneCannotReach)
 	m.run(t, "Split", meshSplit)
 	m.run(t, "Rolling", meshRolling)
+	m.run(t, "Limits", meshLimits)
 }
 
 // outWithin is after how long a dead peer is out at the latest, agreeWithin

@@ -26,14 +26,14 @@ type claims struct {
 	machine *cluster.Claims // owned by keep
 	wake    chan struct{}   // capacity 1: something has happened
 	views   chan chan []cluster.ClaimView
-	looked  func()        // the first look at the servers is over
+	looked  func()        // the first claims are there, or were waited for in vain
 	first   chan struct{} // closed by looked
 	parts   *parts        // whose servers the machine has; owned by keep
 
 	mu    sync.Mutex // guards the fields below
 	mail  []claimMail
-	again []string // peers with a new connection
-	begun bool     // the servers are asked for
+	again []string  // peers with a new connection
+	begun time.Time // since then there are claims on the servers' limits; zero is not yet
 }
 
 type claimMail struct {
@@ -78,11 +78,15 @@ func (c *claims) connected(peer string) {
 	c.nudge()
 }
 
+// claimsWithin is how long the first claims are waited for, so that the first
+// clients do not find a server full. It is some times what they take.
+const claimsWithin = 500 * time.Millisecond
+
 // begin claims for the servers, when it is known who is there, and waits for
 // the first claims; alone these are the limits. Before that this peer has none.
 func (c *claims) begin() {
 	c.mu.Lock()
-	c.begun = true
+	c.begun = time.Now()
 	c.mu.Unlock()
 	c.nudge()
 	<-c.first
@@ -140,7 +144,7 @@ func (c *claims) step(now time.Time) (soon bool) {
 	for _, peer := range again {
 		c.machine.Connected(peer)
 	}
-	if p := c.node.parts.Load(); begun && p != c.parts {
+	if p := c.node.parts.Load(); !begun.IsZero() && p != c.parts {
 		c.machine.SetServers(p.limited())
 		c.parts = p
 	}
@@ -150,7 +154,7 @@ func (c *claims) step(now time.Time) (soon bool) {
 			_ = g.Message(claimsTopic, m.Blob, m.To) // what is lost is said again
 		}
 	}
-	if begun {
+	if !begun.IsZero() && (!soon || now.Sub(begun) >= claimsWithin) {
 		c.looked()
 	}
 	return soon
