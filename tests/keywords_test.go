@@ -3,8 +3,12 @@ package tests
 import (
 	"go/scanner"
 	"go/token"
+	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,6 +40,50 @@ func TestKeywordsAreOurs(t *testing.T) {
 	}
 	if rows < 80 {
 		t.Errorf("only %d rows were found", rows)
+	}
+}
+
+// ofHTTP are keywords of HAProxy that mean nothing in mode tcp.
+var ofHTTP = regexp.MustCompile(`(?i)http|(?:^| )h[12]-|fcgi|cache|compress|cookie|quic|^(?:errorfile|errorloc|max-keep-alive)`)
+
+// docs/haproxy-keywords.md has all keywords that HAProxy itself says it knows.
+func TestKeywordsAreAll(t *testing.T) {
+	t.Parallel()
+	need(t, "haproxy")
+	version, err := exec.Command("haproxy", "-v").Output()
+	if err != nil || !strings.Contains(string(version), "version 2.6.") {
+		t.Skipf("the document is about version 2.6, this is %s %v", version, err)
+	}
+	list, err := exec.Command("haproxy", "-dKcfg", "-q", "-c", "-f", os.DevNull).Output()
+	if err != nil && len(list) == 0 {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	var masks []string
+	for line := range strings.Lines(read(t, "../docs/haproxy-keywords.md")) {
+		for _, word := range regexp.MustCompile(`[a-z0-9][a-zA-Z0-9_.*-]+`).FindAllString(line, -1) {
+			known[word] = true
+			if strings.Contains(word, "*") {
+				masks = append(masks, word)
+			}
+		}
+	}
+	n := 0
+	for line := range strings.Lines(string(list)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "#") || ofHTTP.MatchString(line) {
+			continue
+		}
+		for _, word := range regexp.MustCompile(`[a-z][a-zA-Z0-9_.-]+`).FindAllString(line, -1) {
+			n++
+			masked := slices.ContainsFunc(masks, func(m string) bool { ok, _ := path.Match(m, word); return ok })
+			if !known[word] && !masked {
+				t.Errorf("docs/haproxy-keywords.md has no %s (%s)", word, line)
+			}
+		}
+	}
+	if n < 400 {
+		t.Errorf("HAProxy tells of %d keywords only", n)
 	}
 }
 

@@ -23,6 +23,8 @@ func TestTrioTCP(t *testing.T) {
 		frontendText("ended", "mode = \"tcp\"\nbackend = \"plain\"\ntls = \"implicit\"\n"+certsText(t)) +
 		frontendText("sourced", "mode = \"tcp\"\nbackend = \"plain\"\naccept_proxy = [\"127.0.0.1\"]") +
 		frontendText("named", "mode = \"tcp\"\nbackend = \"named\"") +
+		frontendText("handed", "mode = \"tcp\"\nbackend = \"handed\"\naccept_proxy = [\"127.0.0.1\"]") +
+		backendText("handed", "stick_table = \"sources\"", all.proxied()...) + "send_proxy = \"v2\"\n" +
 		frontendText("web", "mode = \"tcp\"\nbackend = \"web\"") + backendText("web", "", runWeb(t)) +
 		backendText("one", "", all[0].tls) + backendText("two", "", all[1].tls) + backendText("three", "", all[2].tls) +
 		backendText("plain", "balance = \"roundrobin\"\nstick_table = \"sources\"", all.clear()...) +
@@ -49,6 +51,20 @@ func TestTrioTCP(t *testing.T) {
 			out, err := exec.Command("curl", "-sS", "-m", "20", "--data-binary", "@"+l.config, "http://"+l.boundTo("web")+"/").CombinedOutput()
 			if err != nil || string(out) != fileText(t, l.config) {
 				t.Errorf("curl: %v: %s", err, out)
+			}
+		}
+	})
+	f.run(t, "the client handed on", func(t *testing.T) {
+		f.lbs[0].tell("set table sources key 2001:db8:9:9:: server s3") // which has send_proxy
+		f.lbs[1].wantKey("sources", "2001:db8:9:9::", "s3")
+		for _, l := range f.lbs {
+			user := newUser()
+			c := dialAs(t, "2001:db8:9:9::7", l.boundTo("handed"))
+			c.expect("* OK")
+			c.ok("LOGIN %s %s", user, password)
+			c.logout()
+			if line := all[2].loginLine(t, user); !strings.Contains(line, "rip=2001:db8:9:9::7,") {
+				t.Errorf("Dovecot logged %q, want rip=2001:db8:9:9::7", line)
 			}
 		}
 	})

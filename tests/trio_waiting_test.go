@@ -91,3 +91,57 @@ func TestOrdersReachWaiting(t *testing.T) {
 		waits.logout()
 	})
 }
+
+// A server that begins to take users takes those who wait for any.
+func TestRoomReachesWaiting(t *testing.T) {
+	t.Parallel()
+	all := sharedTrio(t)
+	for _, c := range []struct {
+		name, extra, order string // of s1; what lets it take users
+		says               [2]string
+	}{
+		{name: "weight", extra: "weight = 0", order: "set server mail/s1 weight 100"},
+		{name: "drain", extra: `state = "drain"`, order: "set server mail/s1 state ready"},
+		{name: "maint", extra: `state = "maint"`, order: "set server mail/s1 state ready"},
+		{name: "agent's weight", says: [2]string{"0%\n", "100%\n"}},
+		{name: "agent's drain", says: [2]string{"drain\n", "ready\n"}},
+		{name: "agent's word", says: [2]string{"down\n", "up\n"}},
+		{name: "backup", extra: "backup = true", order: "set server mail/s2 weight 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := options{servers: serversOf(all[:2]...)}
+			o.servers[0].extra, o.servers[1].extra = c.extra, "maxconn = 1"
+			say := func(int) {}
+			if c.says[0] != "" {
+				addr, answer := runAgent(t)
+				say = func(i int) { answer.Store(&c.says[i]) }
+				say(0)
+				o.servers[0].extra = `agent = { addr = "` + addr + `", inter = "20ms" }`
+			}
+			l := runLB(t, o)
+			if c.says[0] != "" {
+				within(t, patience, "the agent is heard", func() bool {
+					return l.stat("mail", "s1", "agent_status") == "L7OK"
+				})
+			}
+			first := newUser()
+			loggedIn(t, l.plain, first)
+			if home := l.home(first); home != "s2" {
+				t.Fatalf("the first user is on %s, want s2", home)
+			}
+			user, waits := newUser(), greeted(t, l.plain)
+			waits.send("q LOGIN " + user + " " + password + "\r\n")
+			within(t, patience, "he waits", func() bool { return l.stat("mail", "BACKEND", "qcur") == "1" })
+			if c.order != "" {
+				l.tell(c.order)
+			}
+			say(1)
+			waits.expect("q OK")
+			if home := l.home(user); home != "s1" {
+				t.Errorf("he lives on %s, want s1", home)
+			}
+			waits.logout()
+		})
+	}
+}
