@@ -51,6 +51,7 @@ func (c *Config) At(path, text string) Fault {
 type Global struct {
 	Maxconn          int           `toml:"maxconn"`           // client connections at once, 0 to 50,000,000; 0 is what RLIMIT_NOFILE allows
 	Threads          int           `toml:"threads"`           // event loops, 0 to 1024; 0 is one per CPU
+	Poller           string        `toml:"poller"`            // how the loops wait: "auto" (io_uring if the kernel lets us), "io_uring" or "epoll"; default "auto"
 	StateDir         string        `toml:"state_dir"`         // directory the stick tables are saved in; "" saves nothing
 	LoginTimeout     time.Duration `toml:"login_timeout"`     // from accept to login, 1s to 1h; default 60s
 	HandshakeTimeout time.Duration `toml:"handshake_timeout"` // of a client's TLS handshake, 100ms to 10m; default 10s
@@ -66,6 +67,7 @@ type Global struct {
 // defaultGlobal is what the file leaves unsaid.
 func defaultGlobal() Global {
 	return Global{
+		Poller:       "auto",
 		LoginTimeout: time.Minute, HandshakeTimeout: 10 * time.Second, MaxHandshakes: 1000,
 		HardStopAfter: 30 * time.Minute, ShutdownSpread: 5 * time.Second,
 		LogFormat: "text", LogLevel: "info", LogSessions: "end",

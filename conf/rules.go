@@ -27,6 +27,7 @@ func lasting(least, most time.Duration) rule { return within(int64(least), int64
 var rules = map[string]rule{
 	"global.maxconn":           within(0, 50_000_000),
 	"global.threads":           within(0, 1024),
+	"global.poller":            oneOf("auto", "io_uring", "epoll"),
 	"global.login_timeout":     lasting(time.Second, time.Hour),
 	"global.handshake_timeout": lasting(100*time.Millisecond, 10*time.Minute),
 	"global.maxhandshakes":     within(1, 1_000_000),

@@ -87,10 +87,10 @@ type Counters struct {
 	MaxHits   atomic.Int64 // times accepting paused
 }
 
-// New makes an engine with the given number of loops. name tells this
+// New makes an engine with the given number of loops, which wait as told. name tells this
 // process's sessions from those of others. Nothing runs before Start.
-func New(log *slog.Logger, threads int, socket *loop.SocketConfig, name string, limits Limits) (*Engine, error) {
-	g, err := loop.NewGroup(threads, log)
+func New(log *slog.Logger, threads int, poller loop.Poller, socket *loop.SocketConfig, name string, limits Limits) (*Engine, error) {
+	g, err := loop.NewGroup(threads, poller, log)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +131,9 @@ func (e *Engine) Limits() *Limits { return e.limits.Load() }
 
 // Threads is the number of loops.
 func (e *Engine) Threads() int { return len(e.workers) }
+
+// Poller is how the loops wait, loop.Epoll or loop.Ring.
+func (e *Engine) Poller() loop.Poller { return e.loops.Poller() }
 
 // Frontends are the frontends in the order they were added.
 func (e *Engine) Frontends() []*Frontend { return *e.frontends.Load() }

@@ -41,8 +41,9 @@ type Conn struct {
 	tls  *tlsState // nil for plain
 	out  *pending  // what the socket did not take yet; nil when there is none
 	fd   int32     // -1 when closed
-	has  interest  // what the poller has
+	has  interest  // what the poller has, or what is armed
 	mode mode
+	send uint8 // its place in ring.sends, counted from 1; 0 for none
 }
 
 // pending are bytes that wait for the socket.
@@ -64,11 +65,12 @@ const (
 // add takes a new descriptor into the loop. The caller counts it.
 func (l *Loop) add(fd int, h Handler, want interest) (*Conn, error) {
 	c := &Conn{loop: l, h: h, fd: int32(fd)}
+	l.conns.put(fd, c)
 	if err := c.want(want); err != nil {
+		l.conns.delete(fd)
 		_ = unix.Close(fd) // it carried nothing yet
 		return nil, err
 	}
-	l.conns.put(fd, c)
 	return c, nil
 }
 
@@ -103,6 +105,10 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 // neither way is taken out, since epoll reports a hang-up even if nobody asked.
 func (c *Conn) want(w interest) error {
 	if w == c.has {
+		return nil
+	}
+	if c.loop.ring != nil {
+		c.await(w)
 		return nil
 	}
 	p, pa := c.loop.poller, netpoll.PollAttachment{FD: c.FD()}
@@ -255,14 +261,19 @@ func (c *Conn) Close() {
 	if c.tls != nil && c.tls.hs != nil {
 		c.tls.hs.abort() // from here on its goroutine leaves the descriptor alone
 	}
-	fd := c.FD()
-	c.loop.conns.delete(fd)
-	c.loop.count.Add(-1)
+	fd, l, has := c.FD(), c.loop, c.has
+	l.conns.delete(fd)
+	l.count.Add(-1)
 	c.dropOut()
-	// close(2) takes the descriptor out of the poller as well, since nobody
-	// else holds a copy of it.
 	c.fd, c.has = -1, 0
 	c.tls = nil
+	if l.ring != nil {
+		delete(l.kept, c)
+		l.closeSoon(fd, l.conns.gen(fd), has)
+		return
+	}
+	// close(2) takes the descriptor out of the poller as well, since nobody
+	// else holds a copy of it.
 	_ = unix.Close(fd) // the bytes are out or lost, nothing is left to do about it
 }
 

@@ -91,7 +91,10 @@ func (l *Loop) Dial(to Addr, source netip.Addr, sc *SocketConfig, h Handler) (*C
 	// greeting is one.
 	want := wantRead
 	_, tell := h.(Connector)
-	if tell {
+	switch {
+	case tell && l.ring != nil:
+		want = wantWrite // a receive that fails would take the reason with it
+	case tell:
 		want |= wantWrite
 	}
 	c, err := l.add(fd, h, want)
@@ -149,7 +152,9 @@ func (c *Conn) connected() bool {
 		return false
 	}
 	c.mode &^= connecting
-	c.h.(Connector).Connected(c)
+	if h, ok := c.h.(Connector); ok { // else it is to be finished
+		h.Connected(c)
+	}
 	c.rewant()
 	return c.fd >= 0
 }

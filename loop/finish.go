@@ -13,6 +13,7 @@ func (c *Conn) Finish() {
 	if c.fd < 0 {
 		return
 	}
+	c.flush()
 	if c.tls != nil && c.tls.hs != nil {
 		c.Close()
 		return
@@ -42,9 +43,11 @@ func (c *Conn) FinishQuiet() {
 	if c.fd < 0 {
 		return
 	}
+	c.flush()
 	if c.out == nil && c.mode&(gotEOF|sentEOF) == 0 && (c.tls == nil || c.tls.hs == nil) {
 		if n, err := unix.IoctlGetInt(c.FD(), unix.SIOCINQ); err == nil && n == 0 {
 			c.closeNotify()
+			c.flush()
 			if c.out == nil {
 				c.Close()
 				return

@@ -53,6 +53,7 @@ func (c *Conn) StartClientTLS(cfg *tls.Config, s *Handshakes, done func(error)) 
 }
 
 func (c *Conn) startTLS(make func(net.Conn) *tls.Conn, s *Handshakes, done func(error)) {
+	c.flush() // the handshake writes by itself
 	hs := &handshake{slots: s, conn: c, done: done, fd: c.FD()}
 	hs.wake = sync.NewCond(&hs.mu)
 	t := &tlsState{pipe: pipe{loop: c.loop, hs: hs}, hs: hs}

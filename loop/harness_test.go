@@ -7,18 +7,36 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
 	mrand "math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 )
+
+// poller is how the loops of the tests wait: each test runs with all ways.
+var poller Poller
+
+func TestMain(m *testing.M) {
+	ways := []Poller{Epoll, Ring}
+	if how := os.Getenv("LOOP_TEST_CHILD"); how != "" {
+		ways = []Poller{Poller(how)}
+	}
+	for _, poller = range ways {
+		if code := m.Run(); code != 0 {
+			fmt.Println("the loops waited by", poller)
+			os.Exit(code)
+		}
+	}
+}
 
 // patient is how long a test waits for what must happen. It passes in full
 // only if the test fails.
@@ -104,7 +122,7 @@ func group(t *testing.T, n int) *Group { return groupExpecting(t, n, "") }
 
 func groupExpecting(t *testing.T, n int, text string) *Group {
 	t.Helper()
-	g, err := NewGroup(n, slog.New(strict{slog.DiscardHandler, t, text}))
+	g, err := NewGroup(n, poller, slog.New(strict{slog.DiscardHandler, t, text}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,8 +31,10 @@ type Listener struct {
 	// Owned by the loop.
 	paused bool
 	closed bool
-	retry  Timer // armed while the descriptors have run out
-	spare  int   // a descriptor to give up for a moment when none is left
+	armed  bool   // the ring awaits it
+	gen    uint32 // tells it from connections that had the descriptor before
+	retry  Timer  // armed while the descriptors have run out
+	spare  int    // a descriptor to give up for a moment when none is left
 }
 
 // Acceptor takes the connections of a Listener.
@@ -154,8 +156,7 @@ func (ln *Listener) Start(g *Group, h Acceptor) error {
 		// Without a spare descriptor a refused client is told nothing.
 		ln.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		ln.loop.listeners[ln.fd] = ln
-		c := Conn{loop: ln.loop, fd: int32(ln.fd)}
-		err = c.want(wantRead)
+		err = ln.await()
 	})
 	return err
 }
@@ -176,13 +177,41 @@ func (ln *Listener) close() {
 	ln.closed = true
 	ln.loop.StopTimer(&ln.retry)
 	delete(ln.loop.listeners, ln.fd)
-	_ = unix.Close(ln.fd) // pending connections are reset, that is the meaning
+	ln.closeFD()
 	if ln.spare >= 0 {
 		_ = unix.Close(ln.spare)
 	}
 	if path, ok := strings.CutPrefix(ln.addr, "unix:"); ok {
 		_ = os.Remove(path) // gone already is as good
 	}
+}
+
+// closeFD closes the socket. Its address is free for another one then.
+// Connections that nobody has accepted are reset, that is the meaning.
+func (ln *Listener) closeFD() {
+	if ln.loop.ring != nil {
+		if ln.armed {
+			ln.loop.cancel(tag(ofListener, ln.gen, ln.fd))
+		}
+		ln.loop.submission(opClose, ln.fd, ofNothing).flags = sqeSkipSuccess
+		ln.loop.submit()
+		return
+	}
+	_ = unix.Close(ln.fd) // nothing can be done about it
+}
+
+// await has accept called when somebody connects.
+func (ln *Listener) await() error {
+	if ln.loop.ring == nil {
+		c := Conn{loop: ln.loop, fd: int32(ln.fd)}
+		return c.want(wantRead)
+	}
+	if !ln.armed && !ln.paused && !ln.closed {
+		ln.armed = true
+		ln.gen++
+		ln.loop.submission(opPollAdd, ln.fd, tag(ofListener, ln.gen, ln.fd)).opArg = unix.POLLIN
+	}
+	return nil
 }
 
 // Resume asks Admit again after it said no.
@@ -195,14 +224,16 @@ func (ln *Listener) resume() {
 		return
 	}
 	ln.paused = false
-	c := Conn{loop: ln.loop, fd: int32(ln.fd)}
-	if err := c.want(wantRead); err != nil {
+	if err := ln.await(); err != nil {
 		ln.loop.log.Error("listener cannot resume", "addr", ln.addr, "err", err)
 	}
 }
 
 func (ln *Listener) pause() {
 	ln.paused = true
+	if ln.loop.ring != nil {
+		return // accept comes no more
+	}
 	c := Conn{loop: ln.loop, fd: int32(ln.fd), has: wantRead}
 	if err := c.want(0); err != nil {
 		ln.loop.log.Error("listener cannot pause", "addr", ln.addr, "err", err)

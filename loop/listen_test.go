@@ -189,7 +189,7 @@ func child(t *testing.T) (io.WriteCloser, *bufio.Reader) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patient) // t's own is over before the clean-up
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), "LOOP_TEST_CHILD=1")
+	cmd.Env = append(os.Environ(), "LOOP_TEST_CHILD="+string(poller))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	gneterr "github.com/panjf2000/gnet/v2/pkg/errors"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"github.com/panjf2000/gnet/v2/pkg/queue"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -42,19 +43,24 @@ type Loop struct {
 	// Fixed at New.
 	ID     int
 	group  *Group
-	poller *netpoll.Poller
+	poller *netpoll.Poller // nil if there is a ring
+	ring   *ring           // nil if there is a poller
+	wakeFD int             // an eventfd, which wakes a loop with a ring
 	log    *slog.Logger
 
 	// Owned by the loop.
 	conns     fdTable
 	listeners map[int]*Listener
 	wheel     wheel
-	buf       []byte   // one read(2); its content is valid during a Data call
-	plain     []byte   // one TLS record, decrypted
-	out       []byte   // TLS records of the present call, not yet written
-	free      [][]byte // buffers of readSize that are in no use
+	buf       []byte           // one read(2); its content is valid during a Data call
+	plain     []byte           // one TLS record, decrypted
+	out       []byte           // TLS records of the present call, not yet written
+	free      [][]byte         // buffers of readSize that are in no use
+	bulk      bool             // much is coming in
+	kept      map[*Conn][]byte // what a ring received for a connection that was paused meanwhile
 
 	// Shared.
+	posts posts        // of a loop with a ring; a poller has its own
 	count atomic.Int64 // connections
 	done  chan struct{}
 }
@@ -70,22 +76,31 @@ type Group struct {
 	clock atomic.Int64 // see Coarse
 }
 
+// Poller is how loops wait for their descriptors.
+type Poller string
+
+const (
+	Auto  Poller = "auto"     // a ring where there can be one, else epoll
+	Epoll Poller = "epoll"    // gnet's poller
+	Ring  Poller = "io_uring" // a ring; it is an error where there can be none
+)
+
 // NewGroup opens n loops, at least one. Nothing runs before Start.
-func NewGroup(n int, log *slog.Logger) (*Group, error) {
+func NewGroup(n int, how Poller, log *slog.Logger) (*Group, error) {
 	g := &Group{stop: make(chan struct{}), start: time.Now()}
 	g.clock.Store(g.start.UnixMilli())
 	for i := range max(n, 1) {
-		p, err := netpoll.OpenPoller()
-		if err != nil {
-			g.closePollers()
-			return nil, fmt.Errorf("loop: open poller: %w", err)
-		}
 		l := &Loop{
-			ID: i, group: g, poller: p, log: log,
+			ID: i, group: g, log: log,
+			kept:      make(map[*Conn][]byte),
 			listeners: make(map[int]*Listener),
 			buf:       make([]byte, readSize),
 			plain:     make([]byte, maxRecord),
 			done:      make(chan struct{}),
+		}
+		if err := l.open(how); err != nil {
+			g.closePollers()
+			return nil, err
 		}
 		l.wheel.init(time.Now())
 		l.wheel.caught = l.caught
@@ -108,20 +123,31 @@ func (g *Group) Stop() {
 	close(g.stop)
 	g.wg.Wait()
 	for _, l := range g.Loops {
-		// The error has no other cause than a poller that is gone already.
-		_ = l.poller.Trigger(queue.HighPriority, func(any) error { return gneterr.ErrEngineShutdown }, nil)
+		l.end()
 	}
 	for _, l := range g.Loops {
 		<-l.done
-		l.closeAll()
 	}
 	g.closePollers()
 }
 
 func (g *Group) closePollers() {
 	for _, l := range g.Loops {
+		if l.ring != nil {
+			l.ring.close()
+			_ = unix.Close(l.wakeFD) // nothing is in it
+			continue
+		}
 		_ = l.poller.Close() // nothing can be done about a close that fails
 	}
+}
+
+// Poller is how the loops wait, Epoll or Ring.
+func (g *Group) Poller() Poller {
+	if g.Loops[0].ring != nil {
+		return Ring
+	}
+	return Epoll
 }
 
 // Next is the loop that takes the next connection: the one with the fewest.
@@ -143,9 +169,49 @@ func (g *Group) Each(f func(*Loop)) {
 	}
 }
 
+// open gets what the loop waits with.
+func (l *Loop) open(how Poller) (err error) {
+	if how != Epoll {
+		if l.ring, err = openRing(); err == nil {
+			if l.wakeFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+				l.ring.close()
+				return fmt.Errorf("loop: eventfd: %w", err)
+			}
+			return nil
+		}
+		if how == Ring {
+			return err
+		}
+		if l.ID == 0 {
+			l.log.Info("no io_uring, event loops use epoll", "err", err)
+		}
+	}
+	if l.poller, err = netpoll.OpenPoller(); err != nil {
+		return fmt.Errorf("loop: open poller: %w", err)
+	}
+	return nil
+}
+
+// end makes the loop return from run.
+func (l *Loop) end() {
+	if l.ring != nil {
+		if l.posts.end() {
+			l.wake()
+		}
+		return
+	}
+	// The error has no other cause than a poller that is gone already.
+	_ = l.poller.Trigger(queue.HighPriority, func(any) error { return gneterr.ErrEngineShutdown }, nil)
+}
+
 // run serves the poller's events until Stop.
 func (l *Loop) run() {
 	defer close(l.done)
+	if l.ring != nil {
+		l.runRing()
+		return
+	}
+	defer l.closeAll()
 	err := l.poller.Polling(l.event)
 	if err != nil && !errors.Is(err, gneterr.ErrEngineShutdown) {
 		l.log.Error("event loop ended", "loop", l.ID, "err", err)
@@ -155,7 +221,13 @@ func (l *Loop) run() {
 // Post has f run on the loop soon. Any goroutine may call it. Functions posted
 // by one goroutine run in their order. After Stop they are dropped.
 func (l *Loop) Post(f func()) {
-	if err := l.poller.Trigger(queue.HighPriority, l.task, f); err != nil {
+	if l.ring != nil {
+		if l.posts.add(f) {
+			l.wake()
+		}
+		return
+	}
+	if err := l.poller.Trigger(queue.HighPriority, func(any) error { l.task(f); return nil }, nil); err != nil {
 		l.log.Error("post to event loop", "loop", l.ID, "err", err)
 	}
 }
@@ -179,10 +251,9 @@ func (l *Loop) Conns() int64 { return l.count.Load() }
 // host's clock does not move it. Any goroutine may call it.
 func (l *Loop) Coarse() int64 { return l.group.clock.Load() }
 
-func (l *Loop) task(f any) error {
+func (l *Loop) task(f func()) {
 	defer l.caught(nil)
-	f.(func())()
-	return nil
+	f()
 }
 
 // event serves one descriptor. An event can be stale: its descriptor closed,

@@ -18,7 +18,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	hung := unanswered(t)
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
 
-	g, err := NewGroup(2, slog.New(strict{slog.DiscardHandler, t, ""}))
+	g, err := NewGroup(2, poller, slog.New(strict{slog.DiscardHandler, t, ""}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,15 +32,22 @@ func (c *Conn) write(p []byte) {
 		c.out.b = append(c.out.b, p...)
 		return
 	}
+	if c.loop.ring != nil && c.loop.enqueue(c, p) {
+		return
+	}
 	n, err := writeFD(c.FD(), p)
 	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 		c.fail(err)
 		return
 	}
-	if n == len(p) {
-		return
+	if n < len(p) {
+		c.keep(p[n:])
 	}
-	if rest := p[n:]; len(rest) > readSize/16 {
+}
+
+// keep has bytes wait until the socket takes them.
+func (c *Conn) keep(rest []byte) {
+	if len(rest) > readSize/16 {
 		c.out = &pending{b: append(c.loop.buffer(), rest...)}
 	} else {
 		c.out = &pending{b: append(make([]byte, 0, len(rest)), rest...)}
@@ -93,6 +100,7 @@ func (c *Conn) CloseWrite() {
 	if c.fd < 0 {
 		return
 	}
+	c.flush()
 	c.mode |= sentEOF
 	if c.out == nil {
 		c.shutdown()

@@ -64,7 +64,7 @@ func newRoom(tb testing.TB, limits Timeouts, sec security) *room {
 	if limits == (Timeouts{}) {
 		limits = hours
 	}
-	g, err := loop.NewGroup(1, slog.New(slog.DiscardHandler))
+	g, err := loop.NewGroup(1, loop.Auto, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}

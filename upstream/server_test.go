@@ -42,7 +42,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	g, err := loop.NewGroup(1, slog.New(slog.DiscardHandler))
+	g, err := loop.NewGroup(1, loop.Auto, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

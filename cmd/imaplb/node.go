@@ -116,7 +116,7 @@ func newNode(path string, cfg *conf.Config, out io.Writer) (*node, error) {
 	}
 	// Ids must differ from those of an earlier run: they meet in the servers' logs.
 	name := strconv.FormatInt(n.start.UnixMilli(), 36)
-	if n.engine, err = frontend.New(n.log, threads, n.socket, name, n.limits(cfg)); err != nil {
+	if n.engine, err = frontend.New(n.log, threads, loop.Poller(cfg.Global.Poller), n.socket, name, n.limits(cfg)); err != nil {
 		n.logs.Close()
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (n *node) run(ctx context.Context, cfg *conf.Config) error {
 	}
 	n.serving.Store(true)
 	n.log.Info("started", "version", Version, "pid", os.Getpid(), "threads", n.engine.Threads(),
-		"maxconn", n.maxconn(), "config", n.path)
+		"poller", n.engine.Poller(), "maxconn", n.maxconn(), "config", n.path)
 	for _, f := range n.engine.Frontends() {
 		n.log.Info("frontend open", "fe", f.Name, "bind", f.Addrs())
 	}

@@ -84,7 +84,7 @@ func changes(old, cfg *conf.Config) string {
 
 // runtimeGlobal is the part of [global] that a reload can change.
 func runtimeGlobal(g conf.Global) conf.Global {
-	g.Threads, g.StateDir, g.LogFormat = 0, "", ""
+	g.Threads, g.Poller, g.StateDir, g.LogFormat = 0, "", "", ""
 	return g
 }
 
@@ -115,6 +115,7 @@ func restartOnly(old, cfg *conf.Config) (paths []string) {
 		a, b any
 	}{
 		{"global.threads", old.Global.Threads, cfg.Global.Threads},
+		{"global.poller", old.Global.Poller, cfg.Global.Poller},
 		{"global.state_dir", old.Global.StateDir, cfg.Global.StateDir},
 		{"global.log_format", old.Global.LogFormat, cfg.Global.LogFormat},
 		{"stats", old.Stats, cfg.Stats},
