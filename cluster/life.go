@@ -1,6 +1,9 @@
 package cluster
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Orders on servers hold until another is given, but not for ever if no peer's
 // file has the server any more. So they expire, and every peer whose file has it
@@ -15,6 +18,9 @@ const (
 	orderAgain = time.Hour
 )
 
+// serverKinds are the orders on a server.
+var serverKinds = [...]string{kindAdmin, kindWeight, kindMaxconn}
+
 // orderEnd is when an order expires that gets a life now, in ms since 1970.
 func orderEnd(now time.Time) int64 {
 	day := orderDay.Milliseconds()
@@ -23,8 +29,7 @@ func orderEnd(now time.Time) int64 {
 
 // lasts reports whether a fact is an order on a server.
 func (f *fact) lasts() bool {
-	kind := kindOf(f.key)
-	return kind == kindAdmin || kind == kindWeight
+	return slices.Contains(serverKinds[:], kindOf(f.key))
 }
 
 // prolongs reports whether f says what old says, for longer.
@@ -52,7 +57,7 @@ func (c *Cluster) SetServers(now time.Time, servers map[string][]string) {
 func (c *Cluster) keepOrders(now time.Time) {
 	soon := now.Add(orderKeep / 2).UnixMilli()
 	for t := range c.servers {
-		for _, kind := range [...]string{kindAdmin, kindWeight} {
+		for _, kind := range serverKinds {
 			if f := c.facts.byKey[factKey(kind, t.backend, t.server)]; f != nil && f.expires < soon {
 				c.prolong(now, f)
 			}

@@ -28,6 +28,7 @@ func TestOrdersOutlastTheirServers(t *testing.T) {
 	for _, server := range []string{"s1", "s9"} {
 		m.nodes[0].c.OrderAdmin(m.now, "admin", "mail", server, "maint")
 		m.nodes[0].c.OrderWeight(m.now, "admin", "mail", server, 7)
+		m.nodes[0].c.OrderMaxconn(m.now, "admin", "mail", server, 30)
 	}
 	m.days(1)
 	var logs [3]int
@@ -41,6 +42,11 @@ func TestOrdersOutlastTheirServers(t *testing.T) {
 			_, weight1 := s.c.Weight("mail", "s1")
 			_, admin9 := s.c.Admin("mail", "s9")
 			_, weight9 := s.c.Weight("mail", "s9")
+			_, most1 := s.c.Maxconn("mail", "s1")
+			_, most9 := s.c.Maxconn("mail", "s9")
+			if most1 != ok1 || most9 != ok9 {
+				t.Fatalf("%s, %s: orders of maxconn on s1 %t, on s9 %t, want %t and %t", when, s.name, most1, most9, ok1, ok9)
+			}
 			if admin1 != ok1 || weight1 != ok1 || admin9 != ok9 || weight9 != ok9 {
 				t.Fatalf("%s, %s: orders on s1 %t %t, on s9 %t %t, want %t and %t", when, s.name, admin1, weight1, admin9, weight9, ok1, ok9)
 			}

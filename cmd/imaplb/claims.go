@@ -11,9 +11,6 @@ import (
 	"imaplb/stats"
 )
 
-// claimsTopic is that of messages about claims.
-const claimsTopic = "claims"
-
 // maxClaimMail is how many messages of peers may wait to be looked at; what is
 // more is said again.
 const maxClaimMail = 256
@@ -137,9 +134,7 @@ func (c *claims) step(now time.Time) (soon bool) {
 		c.machine.SetPeers(now, alive)
 	}
 	for _, m := range mail {
-		if err := c.machine.Receive(now, m.from, m.blob); err != nil {
-			c.node.log.Debug("message not understood", "peer", m.from, "err", err)
-		}
+		c.node.heardMessage(now, m.from, topicClaims, c.machine.Receive(now, m.from, m.blob))
 	}
 	for _, peer := range again {
 		c.machine.Connected(peer)
@@ -151,7 +146,7 @@ func (c *claims) step(now time.Time) (soon bool) {
 	soon = c.machine.Step(now)
 	if g != nil {
 		for _, m := range c.machine.Messages(now) {
-			_ = g.Message(claimsTopic, m.Blob, m.To) // what is lost is said again
+			_ = g.Message(topicClaims, m.Blob, m.To) // what is lost is said again
 		}
 	}
 	if !begun.IsZero() && (!soon || now.Sub(begun) >= claimsWithin) {

@@ -7,7 +7,10 @@ import (
 
 // Topics of the messages between peers that are no part of a state: best
 // effort, lost with the connection.
-const topicPenalties = "penalties"
+const (
+	topicPenalties = "penalties"
+	topicClaims    = "claims" // on the limits of servers
+)
 
 // complainEvery is how often a peer's bad messages are logged; all are counted.
 const complainEvery = time.Minute
@@ -18,14 +21,18 @@ var errTopic = errors.New("unknown topic")
 // peer's stream. A topic of a later version is passed over.
 func (n *node) peerMessage(from, topic string, b []byte) {
 	now := time.Now()
-	err := errTopic
 	switch topic {
 	case topicPenalties:
-		err = n.engine.HearPenalties(now, b)
-	case claimsTopic:
-		n.claims.receive(from, b)
-		return
+		n.heardMessage(now, from, topic, n.engine.HearPenalties(now, b))
+	case topicClaims:
+		n.claims.receive(from, b) // and is looked at by their goroutine
+	default:
+		n.heardMessage(now, from, topic, errTopic)
 	}
+}
+
+// heardMessage counts and logs a message that was not understood.
+func (n *node) heardMessage(now time.Time, from, topic string, err error) {
 	if err == nil {
 		return
 	}
