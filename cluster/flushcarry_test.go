@@ -11,7 +11,7 @@ var s1 = target{"mail", "s1"}
 
 func (s *simNode) CarryFlush(f Flush) {
 	s.log = append(s.log, "carry flush "+f.Backend+"/"+f.Server)
-	if !s.noRoom {
+	if s.carries != nil && !s.noRoom {
 		s.begin(f)
 	}
 }
