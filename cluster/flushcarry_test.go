@@ -11,7 +11,7 @@ var s1 = target{"mail", "s1"}
 
 func (s *simNode) CarryFlush(f Flush) {
 	s.log = append(s.log, "carry flush "+f.Backend+"/"+f.Server)
-	if !s.noRoom {
+	if s.carries != nil && !s.noRoom {
 		s.begin(f)
 	}
 }
@@ -230,6 +230,7 @@ func TestFlushHasOneCarrier(t *testing.T) {
 			m := newMesh(t, seed, peers)
 			m.nodes[m.rng.IntN(peers)].begin(aFlush(start))
 			m.flushing(4 * time.Second)
+			m.loss = 10 * m.rng.IntN(5)
 			for range 30 {
 				n := m.rng.IntN(peers)
 				switch m.rng.IntN(6) {
@@ -257,7 +258,7 @@ func TestFlushHasOneCarrier(t *testing.T) {
 					t.Fatal("the flush is forgotten")
 				}
 			}
-			m.cut, m.asleep = nil, nil
+			m.cut, m.asleep, m.loss = nil, nil, 0
 			m.members()
 			m.mend()
 			m.flushing(time.Duration(peers+2) * flushTurn)

@@ -112,6 +112,10 @@ func FuzzMerge(f *testing.F) {
 	f.Add(encode(&fact{key: "move/users/u", value: hold.encode(), time: at, writer: "lb2"}, &fact{key: "gone/lb2-1/lb3", time: at, writer: "lb3"}))
 	f.Add(encode(&fact{key: "move/users/u", value: done.encode(), time: at, writer: "lb2"}))
 	f.Add(encode(&fact{key: "move/users/u", value: hold.encode(), time: at, writer: "lb1"}))
+	flush := Flush{Backend: "mail", Server: "s1", Phase: FlushRuns, By: "a", Peer: "lb3", Since: start, Parallel: 1}
+	f.Add(encode(&fact{key: "flush/mail/s1", value: flush.encode(), time: at, writer: "lb3", expires: start.Add(time.Hour).UnixMilli()}))
+	flush.Peer = "lb1"
+	f.Add(encode(&fact{key: "flush/mail/s1", value: flush.encode(), time: at, writer: "lb2"}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		one, two := newOne(t, "lb1"), newOne(t, "lb2")
 		if _, err := one.Merge(start, "lb2", b); err != nil {

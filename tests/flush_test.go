@@ -109,7 +109,36 @@ func TestClusterFlushCarrierStops(t *testing.T) {
 	t.Parallel()
 	f := startFlush(t, 2, 12)
 	f.lbs[1].signal(syscall.SIGTERM)
+	if err := f.lbs[1].waitExit(patience); err != nil {
+		t.Fatal(err)
+	}
 	f.wantEmptied("lb1", f.lbs[0])
+	if strings.Contains(f.lbs[0].ask("show events"), "nothing was heard of its end") {
+		t.Error("a move was cut short")
+	}
+}
+
+// It sleeps until another one goes on, and wakes up: for a moment both carry the
+// flush, then one, and nobody is moved to and fro.
+func TestClusterFlushCarrierSleeps(t *testing.T) {
+	t.Parallel()
+	f := startFlush(t, 3, 20)
+	f.lbs[1].signal(syscall.SIGSTOP)
+	within(t, time.Minute, "lb1 goes on", func() bool {
+		return strings.Contains(f.lbs[0].ask("show events"), "flush of mail/s1: lb1 goes on with it")
+	})
+	f.lbs[1].signal(syscall.SIGCONT)
+	f.wantEmptied("lb1", f.lbs...)
+	moved := regexp.MustCompile(`move of user "(\w+)" in users to mail/s\d+, .*: done`)
+	times := map[string]int{}
+	for _, m := range moved.FindAllStringSubmatch(f.lbs[2].ask("show events 1000"), -1) {
+		if times[m[1]]++; times[m[1]] > 1 {
+			t.Errorf("%s was moved %d times", m[1], times[m[1]])
+		}
+	}
+	if len(times) < len(f.users)/2 {
+		t.Errorf("%d users were moved, want about %d", len(times), len(f.users))
+	}
 }
 
 // A flush that cannot go on waits and says why, a second one is refused, and it

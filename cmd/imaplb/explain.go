@@ -192,7 +192,7 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 	case errors.Is(is.Err, balancer.ErrFull) && b.Config().TimeoutQueue > 0:
 		goes = fmt.Sprintf("nowhere at once, it waits up to %s for a place", b.Config().TimeoutQueue)
 	case is.Err != nil:
-		goes = nowhere + "the login is refused: " + strings.TrimPrefix(is.Err.Error(), "balancer: ")
+		goes = nowhere + "the login is refused: " + words(is.Err)
 	default:
 		goes = "whichever server the algorithm chooses at that moment"
 	}

@@ -16,6 +16,7 @@ const (
 	maxFlushes = 16              // carried by this peer at once
 	flushSay   = 2 * time.Second // how often the others are told
 	flushRetry = time.Second     // before what could not be done is tried again
+	flushStop  = 3 * time.Second // for moves under way, when this process stops
 )
 
 // A flush moves the users of a draining server elsewhere, a few at a time. It
@@ -48,7 +49,7 @@ type flushes struct {
 	mu      sync.Mutex // guards list and closed
 	list    map[*balancer.Server]*flush
 	closed  bool
-	quit    chan struct{} // closed with it
+	quit    chan struct{} // closed when moves under way are not waited for any more
 	running sync.WaitGroup
 }
 
@@ -85,16 +86,18 @@ func (fs *flushes) of(s *balancer.Server) *flush {
 	return fs.list[s]
 }
 
-// stopAll ends all and waits for them, but not for the moves they have begun. It
-// is called once.
+// stopAll ends all and waits for them, for a while also for the moves they have
+// begun: a user whose move is cut short waits for its time to be over. It is
+// called once.
 func (fs *flushes) stopAll() {
 	fs.mu.Lock()
 	fs.closed = true
-	close(fs.quit)
 	for _, f := range fs.list {
 		f.handOver()
 	}
 	fs.mu.Unlock()
+	enough := time.AfterFunc(flushStop, func() { close(fs.quit) })
+	defer enough.Stop()
 	fs.running.Wait()
 }
 

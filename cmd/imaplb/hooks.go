@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -65,7 +64,7 @@ func (n *node) runHook(c hook.Config, m hook.Move, done func(time.Time, string))
 	defer n.hooks.running.Done()
 	note := ""
 	if err := n.hooks.Run(n.hooks.ctx, c.OnMove, c.Timeout, &m); err != nil {
-		text := strings.TrimPrefix(err.Error(), "hook: ")
+		text := words(err)
 		n.log.Warn("hook of a move failed", "hook", c.OnMove, "be", m.Backend, "user", m.User, "from", m.Old, "to", m.New, "err", text)
 		note = "hook failed: " + text
 		delay := time.NewTimer(c.KickDelay)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -26,7 +25,7 @@ func (n *node) KickSessions(o stats.Order, k stats.Kick) (int, error) {
 	case k.Source != "":
 		net, err := frontend.ParseNetwork(k.Source)
 		if err != nil {
-			return 0, errors.New(strings.TrimPrefix(err.Error(), "frontend: "))
+			return 0, ours(err)
 		}
 		order.Source = net.String()
 	}

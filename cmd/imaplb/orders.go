@@ -115,7 +115,7 @@ func (n *node) Move(ctx context.Context, o stats.Order, m stats.Move) error {
 func moved(r cluster.MoveResult) error {
 	switch {
 	case r.Err != nil:
-		return errors.New("not moved: " + strings.TrimPrefix(r.Err.Error(), "cluster: "))
+		return errors.New("not moved: " + words(r.Err))
 	case len(r.Missing) > 0 && r.Note != "":
 		return fmt.Errorf("moved, but %s did not answer in time and may have sessions of the user yet; %s", strings.Join(r.Missing, ", "), r.Note)
 	case len(r.Missing) > 0:

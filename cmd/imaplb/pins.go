@@ -51,10 +51,20 @@ func (n *node) Pins() (list []stats.Pin) {
 	return list
 }
 
-// ours is an error of the cluster without its name in front.
+// ours is an error of one of our packages without the package's name in front,
+// which no operator knows.
 func ours(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(strings.TrimPrefix(err.Error(), "cluster: "))
+	return errors.New(words(err))
+}
+
+// words are the text of such an error.
+func words(err error) string {
+	text := err.Error()
+	for _, name := range [...]string{"balancer: ", "cluster: ", "frontend: ", "hook: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
