@@ -75,6 +75,7 @@ type Cluster struct {
 	tooEarly map[string]bool // peers whose clock is known to be ahead
 	noRoom   time.Time       // when making room failed last
 	sweepAt  time.Time
+	latest   int64 // ms since 1970 of the last Tick
 	orders   uint64
 	heldOld  bool // held is not what holds are
 	pinsOld  bool // pinMap is not what pins are
@@ -138,6 +139,7 @@ func (c *Cluster) Counters() Counters {
 func (c *Cluster) Tick(now time.Time) (next time.Time) {
 	c.mu.Lock()
 	defer c.unlock()
+	c.watchClock(now)
 	if !now.Before(c.sweepAt) {
 		c.keepOrders(now)
 		c.sweep(now)

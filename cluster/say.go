@@ -159,6 +159,18 @@ func (c *Cluster) Merge(now time.Time, from string, b []byte) (entries int, err 
 	return len(facts), nil
 }
 
+// watchClock tells the operator that this peer's clock was set back so far that
+// the others may not believe it. Its own times never go back, here and in the
+// tables: it goes on where its clock had been. mu is held.
+func (c *Cluster) watchClock(now time.Time) {
+	back := time.Duration(c.latest-now.UnixMilli()) * time.Millisecond
+	c.latest = now.UnixMilli()
+	if back >= maxAhead {
+		c.note(Event{Time: now, Kind: EventClock, What: "the clock of this peer was set back by " + back.Round(time.Second).String(),
+			Outcome: "if it was wrong before, the others refuse what this peer says until that time has passed: start it anew"})
+	}
+}
+
 // noteAhead tells the operator once of a peer whose clock is wrong. mu is held.
 func (c *Cluster) noteAhead(now time.Time, from string, ahead int) {
 	switch {

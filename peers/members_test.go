@@ -73,7 +73,7 @@ func stub(t *testing.T, g *Group, p *peer) *stream {
 	t.Helper()
 	raw, other := net.Pipe()
 	t.Cleanup(func() { raw.Close(); other.Close() })
-	return &stream{g: g, peer: p, raw: raw, states: g.states.Load(), ended: make(chan struct{}), link: NewLink(LinkConfig{Self: "self", Incarnation: 1}, p.remote)}
+	return &stream{g: g, peer: p, raw: raw, states: g.states.Load(), wakeup: make(chan struct{}, 1), ended: make(chan struct{}), link: NewLink(LinkConfig{Self: "self", Incarnation: 1}, p.remote)}
 }
 
 func TestByeCountsOnTheLastStream(t *testing.T) {

@@ -95,11 +95,17 @@ func (s *shown) holds() bool {
 	return false
 }
 
-// showKeys tells the other of all our keys. If too many messages wait that is
-// lost, and a key that it would have shown ends the stream when it is needed.
+// showKeys has the writer tell the other of all our keys.
 func (s *stream) showKeys() {
-	if s.link.Message(topicKeys, s.met.mine()) == nil {
-		s.nudge()
+	s.show.Store(true)
+	s.nudge()
+}
+
+// sayKeys is that, when there is room among the messages that wait; else the
+// writer comes again when it has sent some.
+func (s *stream) sayKeys() {
+	if s.show.Swap(false) && s.link.Message(topicKeys, s.met.mine()) != nil {
+		s.show.Store(true)
 	}
 }
 

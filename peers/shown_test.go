@@ -103,6 +103,27 @@ func TestKeysAreShownInAnyOrder(t *testing.T) {
 	}
 }
 
+// Messages that wait do not keep the keys from being shown, only for a while.
+func TestKeysAreShownThoughMessagesWait(t *testing.T) {
+	g, p := known(t, StateAlive)
+	s := stub(t, g, p)
+	client, _ := handshake(t)
+	s.met = &shown{proof: mustProof(t, client, "x", key(1), key(2)), self: intro{"self", "1"}, other: intro{"p", "2"}, dialed: true}
+	for s.link.Message("other", nil) == nil {
+	}
+	s.showKeys()
+	s.sayKeys()
+	if got := s.link.messages; len(got) != MaxPending || got[MaxPending-1].topic != "other" {
+		t.Fatalf("%d messages wait, the last on %q", len(got), got[len(got)-1].topic)
+	}
+	s.link.messages = s.link.messages[1:] // one was sent
+	s.sayKeys()
+	s.sayKeys()
+	if got := s.link.messages; len(got) != MaxPending || got[MaxPending-1].topic != topicKeys || len(got[MaxPending-1].blob) != 2*sha256.Size || got[MaxPending-2].topic == topicKeys {
+		t.Errorf("the keys were not said, or twice: %d messages, %d bytes at the end", len(got), len(got[len(got)-1].blob))
+	}
+}
+
 func FuzzProofs(f *testing.F) {
 	for _, n := range []int{0, 1, sha256.Size, 2*sha256.Size + 1, MaxKeys * sha256.Size, (MaxKeys + 1) * sha256.Size} {
 		f.Add(make([]byte, n))

@@ -41,11 +41,16 @@ func (g *Group) SetStates(states []State) error {
 	defer g.mu.Unlock()
 	old := *g.states.Load()
 	for _, s := range states {
-		if slices.Contains(old, s) {
+		if !slices.Contains(old, s) {
+			s.Watch(g.wake)
+		}
+	}
+	// What a state that goes held is not in the one that comes by its name, now or
+	// later.
+	for _, s := range old {
+		if slices.Contains(states, s) {
 			continue
 		}
-		s.Watch(g.wake)
-		// What the one of this name held before is not in this one.
 		for _, p := range g.peers {
 			p.remote.forget(s.Name())
 		}

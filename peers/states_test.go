@@ -35,6 +35,14 @@ func TestStatesAreReplaced(t *testing.T) {
 	await(t, later[0], "y", 2)
 
 	set(b) // it goes there
+	b.mu.Lock()
+	p := b.peers["a"].remote
+	b.mu.Unlock()
+	p.mu.Lock()
+	if _, kept := p.held["later"]; kept {
+		t.Error("the position in a state that went is kept")
+	}
+	p.mu.Unlock()
 	a.m.Set("meanwhile", 7)
 	later[0].Set("z", 3)
 	b.holds(t, "meanwhile", 7)

@@ -41,7 +41,8 @@ type stream struct {
 	link *Link
 
 	met    *shown
-	states *[]State // what the link was made with
+	show   atomic.Bool // our keys are to be shown
+	states *[]State    // what the link was made with
 
 	wakeup chan struct{} // holds a token when the writer has to look
 	asleep atomic.Int64  // until when the writer sleeps, ns; 0 while it is awake
@@ -125,6 +126,7 @@ func (s *stream) writes() error {
 	var buf []byte
 	for {
 		now := time.Now()
+		s.sayKeys()
 		if buf = s.link.Next(now, buf[:0]); len(buf) > 0 {
 			_ = s.conn.SetWriteDeadline(now.Add(writeWithin))
 			if _, err := s.conn.Write(buf); err != nil {

@@ -156,11 +156,11 @@ func TestSilentAndWrongBeginnings(t *testing.T) {
 // TestLongFrames: one that is too long is passed over, one that cannot be a
 // frame ends the connection.
 func TestLongFrames(t *testing.T) {
-	a := start(t, testConfig("a"))
+	a := start(t, testConfig("c")) // it does not dial b, whose name is smaller
 	b := start(t, testConfig("b"))
 	raw, conn := greeted(t, b, a)
 	defer raw.Close()
-	l := NewLink(LinkConfig{Self: "b", Incarnation: 1, States: []State{newMap("map")}}, NewRemote("a"))
+	l := NewLink(LinkConfig{Self: "b", Incarnation: 1, States: []State{newMap("map")}}, NewRemote("c"))
 	out := l.Next(time.Now(), nil)
 	n := maxFrame + 1
 	out = append(out, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))

@@ -60,7 +60,8 @@ func (n *node) reshare(old, tables []*sticktable.Table) {
 	if len(fresh) == 0 {
 		return
 	}
-	if l := g.Learn(context.Background(), min(n.mesh.cfg.SyncTimeout, shareWithin)); l.How == peers.HowFailed {
+	wait := min(n.mesh.cfg.SyncTimeout, shareWithin)
+	if wait > 0 && g.Learn(context.Background(), wait).How == peers.HowFailed {
 		n.log.Warn("not all peers have told in time what they have in the new stick tables; it comes later")
 	}
 	for _, t := range fresh {
