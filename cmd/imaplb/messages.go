@@ -1,9 +1,6 @@
 package main
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // Topics of the messages between peers that are no part of a state: best
 // effort, lost with the connection.
@@ -12,19 +9,16 @@ const topicPenalties = "penalties"
 // complainEvery is how often a peer's bad messages are logged; all are counted.
 const complainEvery = time.Minute
 
-var errTopic = errors.New("unknown topic")
-
 // peerMessage takes a message of a peer. It is called by the reader of that
 // peer's stream. A topic of a later version is passed over.
 func (n *node) peerMessage(from, topic string, b []byte) {
 	now := time.Now()
-	err := errTopic
+	var err error
 	switch topic {
 	case topicPenalties:
 		err = n.engine.HearPenalties(now, b)
 	case claimsTopic:
 		n.claims.receive(from, b)
-		return
 	}
 	if err == nil {
 		return
