@@ -25,7 +25,7 @@ func (l *Link) appendDigests(now time.Time, ln *lane, dst []byte) []byte {
 	}
 	// Only now: what changed before is in the numbers, what changes later is
 	// behind the position our updates come from.
-	l.numbers = ln.digests(l.numbers[:0])
+	l.numbers = l.digests(ln, l.numbers[:0])
 	start := len(dst)
 	dst = wire.AppendUint(openFrame(dst, typeDigests, 4), ln.number)
 	dst = wire.AppendUint(dst, ln.round.id) // changed by this goroutine alone
@@ -52,7 +52,7 @@ func (l *Link) takeDigests(now time.Time, r *wire.Reader) error {
 	if err != nil || r.Err() != nil || ln == nil {
 		return r.Err()
 	}
-	l.compared = ln.digests(l.compared[:0])
+	l.compared = l.digests(ln, l.compared[:0])
 	if l.leads || len(blob) != 8*len(l.compared) || len(l.compared) != ln.parts*BucketsPerPart {
 		return fmt.Errorf("%w: %d bytes for %d buckets", errFrame, len(blob), len(l.compared))
 	}

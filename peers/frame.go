@@ -11,7 +11,7 @@ import (
 // over those it does not know, and over frames of a type it does not know.
 // State numbers are those of the hello of whoever sends the frame.
 const (
-	typeHello   = 1 + iota // min, max, name, incarnation, wallMs, [[state, buckets, incarnation held, position held]…]
+	typeHello   = 1 + iota // min, max, name, incarnation, wallMs, [[state, buckets, incarnation held, position held(, shape)]…]
 	typeStart              // state, position, resumed, head: updates come from there on
 	typeUpdate             // state, position behind it, blob
 	typeAck                // state, position, entries merged of updates, entries merged of parts
@@ -23,6 +23,7 @@ const (
 	typeEchoed             // id, wallMs
 	typeMessage            // topic, blob
 	typeBye                //
+	typeShape              // state, shape
 	numTypes
 )
 

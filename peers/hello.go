@@ -35,7 +35,8 @@ func (l *Link) appendHello(now time.Time, dst []byte) []byte {
 		dst = wire.AppendUint(dst, h.incarnation)
 		dst = wire.AppendUint(dst, h.pos)
 		if ok {
-			dst = wire.AppendUint(dst, shaped.Shape())
+			ln.shapeTold = shaped.Shape()
+			dst = wire.AppendUint(dst, ln.shapeTold)
 		}
 	}
 	return closeFrame(dst, start)
@@ -66,7 +67,7 @@ func (l *Link) takeHello(_ time.Time, r *wire.Reader) error {
 	l.remote.mu.Lock()
 	defer l.remote.mu.Unlock()
 	for ln, c := range claims {
-		ln.shared, ln.theirs, ln.unlike = true, c.held, c.unlike
+		ln.shared, ln.theirs, ln.theirShape = true, c.held, c.shape
 	}
 	l.greeted, l.incarnation = true, incarnation
 	l.remote.incarnation, l.remote.version = incarnation, version
@@ -87,9 +88,8 @@ func (l *Link) helloStates(r *wire.Reader) map[*lane]claim {
 		c := claim{held: held{incarnation: r.Uint(), pos: r.Uint()}}
 		ln := l.named(name, buckets)
 		if fields > helloStateFields {
-			shape := r.Uint()
+			c.shape = shape{true, r.Uint()}
 			fields--
-			c.unlike = ln != nil && ln.differs(shape)
 		}
 		r.Skip(fields - helloStateFields)
 		if _, twice := claims[ln]; ln != nil && twice {
@@ -106,13 +106,7 @@ func (l *Link) helloStates(r *wire.Reader) map[*lane]claim {
 // claim is what a hello says of a state.
 type claim struct {
 	held
-	unlike bool // it is of another shape than ours
-}
-
-// differs reports whether a shape is not ours. Without shapes all are alike.
-func (ln *lane) differs(shape uint64) bool {
-	s, ok := ln.state.(Shaped)
-	return ok && s.Shape() != shape
+	shape
 }
 
 // named finds a lane; a state divided in another way cannot be compared, so it

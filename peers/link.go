@@ -75,9 +75,6 @@ type lane struct {
 	number uint64 // in our hello
 	parts  int
 
-	// Set by the other's hello, before shared is.
-	unlike bool // the other's is of another shape; then state is Shaped
-
 	// Owned by the goroutine that calls Next.
 	started bool
 	pos     uint64 // in our journal, behind what was sent
@@ -85,14 +82,19 @@ type lane struct {
 	mask    uint16 // its buckets not yet sent to the end, 0 for none
 	cursor  uint32
 
+	shapeTold uint64 // to the other
+
 	// Owned by the goroutine that calls Receive.
 	looked []uint16 // what differed at the look, by parts; nil for no look
 	first  int      // the part whose buckets come first in the next check
 	asked  want     // what differs in the round that this side leads
 
 	// Guarded by remote.mu.
-	shared  bool // the other has this state, with as many buckets
-	theirs  held // what the other's hello says it has of us
+	shared bool // the other has this state, with as many buckets
+	theirs held // what the other's hello says it has of us
+
+	theirShape shape
+
 	inbound inbound
 	acks    acks
 	round   round
@@ -168,6 +170,7 @@ var handlers = [numTypes]handler{
 	typeEchoed:  {"echoed", 2, (*Link).takeEchoed},
 	typeMessage: {"message", 2, (*Link).takeMessage},
 	typeBye:     {"bye", 0, (*Link).takeBye},
+	typeShape:   {"shape", 2, (*Link).takeShape},
 }
 
 // Receive takes a frame, without its length. A *DropError is for the log only;
@@ -252,12 +255,15 @@ type StateInfo struct {
 
 // States tells how the states fare, in the order of LinkConfig.
 func (l *Link) States() []StateInfo {
-	l.remote.mu.Lock()
-	defer l.remote.mu.Unlock()
 	list := make([]StateInfo, len(l.lanes))
 	for i, ln := range l.lanes {
+		list[i].Unlike = l.isUnlike(ln)
+	}
+	l.remote.mu.Lock()
+	defer l.remote.mu.Unlock()
+	for i, ln := range l.lanes {
 		list[i] = StateInfo{
-			Name: ln.name, Shared: ln.shared, Unlike: ln.shared && ln.unlike, Sent: ln.sent, Acked: ln.acks.pos,
+			Name: ln.name, Shared: ln.shared, Unlike: list[i].Unlike, Sent: ln.sent, Acked: ln.acks.pos,
 			Received: ln.inbound.pos, Learned: ln.inbound.learned,
 			Repairs: ln.round.active || ln.sending.due || ln.inbound.gap,
 		}

@@ -35,6 +35,7 @@ func (l *Link) isGreeted() bool {
 // appendControl appends all that is short and should not wait.
 func (l *Link) appendControl(now time.Time, dst []byte, limit int) []byte {
 	for _, ln := range l.lanes {
+		dst = l.appendShape(ln, dst)
 		dst = l.appendStart(now, ln, dst)
 	}
 	l.remote.mu.Lock()

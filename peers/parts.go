@@ -74,7 +74,7 @@ func (l *Link) nextPart(ln *lane) bool {
 // appendPart appends a frame of entries; none if Part gave none.
 func (l *Link) appendPart(now time.Time, ln *lane, dst []byte, room int) []byte {
 	dst, f := openBlob(dst, typePart, ln.number, 0)
-	dst, ln.cursor = ln.entries(dst, room)
+	dst, ln.cursor = l.entries(ln, dst, room)
 	if ln.cursor == 0 {
 		ln.mask = 0
 	}
@@ -139,7 +139,7 @@ func (l *Link) takeDone(now time.Time, r *wire.Reader) error {
 	}
 	var masks []uint16
 	if l.leads && ln.asked.round == id && id != 0 {
-		l.compared = ln.digests(l.compared[:0])
+		l.compared = l.digests(ln, l.compared[:0])
 		masks = ln.remaining(ln.asked, l.compared)
 		ln.asked = want{}
 	}

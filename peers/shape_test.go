@@ -9,10 +9,10 @@ import (
 // A shapedMap keeps keys that begin with "x" from those of another shape.
 type shapedMap struct {
 	*mapState
-	shape uint64
+	shape *uint64
 }
 
-func (s shapedMap) Shape() uint64 { return s.shape }
+func (s shapedMap) Shape() uint64 { return *s.shape }
 
 // common is the map without them.
 func (s shapedMap) common() *mapState {
@@ -46,7 +46,7 @@ func TestShapes(t *testing.T) {
 			p := newPipe(t)
 			for i, s := range p.sides {
 				if c.shapes[i] != 0 {
-					s.states = []State{shapedMap{s.m, c.shapes[i]}}
+					s.states = []State{shapedMap{s.m, &c.shapes[i]}}
 				}
 			}
 			fill(p.sides[0].m, "a", 100)
@@ -83,5 +83,36 @@ func TestShapes(t *testing.T) {
 				t.Error("changes do not go on")
 			}
 		})
+	}
+}
+
+// A shape that changes on the way is told, and what could not be compared before
+// is repaired when it can be.
+func TestShapeChanges(t *testing.T) {
+	p := newPipe(t)
+	shapes := [2]uint64{7, 8}
+	for i, s := range p.sides {
+		s.states = []State{shapedMap{s.m, &shapes[i]}}
+	}
+	fill(p.sides[0].m, "a", 100)
+	fill(p.sides[0].m, "x", 10)
+	p.connect()
+	p.must(p.run())
+	for _, to := range []uint64{8, 9} {
+		for i := range shapes {
+			shapes[i] = to
+			p.must(p.run())
+			want := shapes[0] != shapes[1]
+			for j, s := range p.sides {
+				if got := s.link.States()[0].Unlike; got != want {
+					t.Errorf("shapes %v: side %d finds them unlike: %v", shapes, j, got)
+				}
+			}
+		}
+	}
+	p.must(p.pass(time.Second))
+	p.equal(110)
+	if n := p.sides[0].drops + p.sides[1].drops; n > 0 {
+		t.Errorf("%d frames dropped", n)
 	}
 }

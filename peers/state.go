@@ -40,28 +40,12 @@ type State interface {
 type Shaped interface {
 	State
 	// Shape is a number that is the same for all that hold the same, whatever
-	// the process.
+	// the process. It may change; then what Watch was given is called.
 	Shape() uint64
 	// DigestsUnlike is Digests of what peers of another shape hold as well.
 	DigestsUnlike(dst []uint64) []uint64
 	// PartUnlike is Part for them.
 	PartUnlike(dst []byte, part int, mask uint16, cursor uint32, max int) (b []byte, next uint32)
-}
-
-// digests are those that can be compared with the other's.
-func (ln *lane) digests(dst []uint64) []uint64 {
-	if ln.unlike {
-		return ln.state.(Shaped).DigestsUnlike(dst)
-	}
-	return ln.state.Digests(dst)
-}
-
-// entries are those of a part that the other is to have.
-func (ln *lane) entries(dst []byte, room int) (b []byte, next uint32) {
-	if ln.unlike {
-		return ln.state.(Shaped).PartUnlike(dst, ln.part, ln.mask, ln.cursor, room)
-	}
-	return ln.state.Part(dst, ln.part, ln.mask, ln.cursor, room)
 }
 
 // BucketsPerPart is how many buckets a part has: the bits of Part's mask.

@@ -19,7 +19,7 @@ type Counts struct {
 // told to the peers, but not saved.
 func (t *Table) Count(now time.Time, key string, c *Counts, sum *Values) bool {
 	*sum = Values{}
-	if t.layout == nil || !validKey(key) {
+	if t.layout.Load() == nil || !validKey(key) {
 		return false
 	}
 	over := int64(anyCost)
@@ -37,7 +37,7 @@ func (t *Table) Count(now time.Time, key string, c *Counts, sum *Values) bool {
 		id = sh.insert(t.indexHash(key), key)
 	}
 	w := sh.counters.of(id, selfID)
-	t.add(w, now.UnixMilli(), c)
+	sh.counters.add(w, now.UnixMilli(), c)
 	t.counted(sh, id, w, now)
 	sh.counters.read(id, now, sum)
 	return true
@@ -48,8 +48,8 @@ func (t *Table) Count(now time.Time, key string, c *Counts, sum *Values) bool {
 // below what other peers counted. ErrData means that the table does not store
 // it, or that it cannot be set.
 func (t *Table) Put(now time.Time, key string, d Data, n int64) error {
-	switch {
-	case t.layout == nil || !t.layout.Has(d) || d == ConnCur || n < 0:
+	switch l := t.layout.Load(); {
+	case l == nil || !l.Has(d) || d == ConnCur || n < 0:
 		return ErrData
 	case !validKey(key):
 		return ErrKey
@@ -59,7 +59,7 @@ func (t *Table) Put(now time.Time, key string, d Data, n int64) error {
 	if id == 0 {
 		return ErrFull
 	}
-	w, at := sh.counters.of(id, selfID), t.layout.at[d]
+	w, at := sh.counters.of(id, selfID), sh.counters.at[d]
 	var sum Values
 	switch {
 	case d == GPT0:
@@ -102,7 +102,7 @@ func (t *Table) saw(now time.Time) {
 }
 
 // add adds to a slot.
-func (t *Table) add(w []uint64, now int64, c *Counts) {
+func (l *layout) add(w []uint64, now int64, c *Counts) {
 	w[slotCur] = uint64(max(int64(w[slotCur])+int64(c.Cur), 0))
 	for _, x := range [...]struct {
 		n         int64
@@ -111,14 +111,14 @@ func (t *Table) add(w []uint64, now int64, c *Counts) {
 		{int64(c.Conns), ConnCnt, ConnRate}, {int64(c.Sess), SessCnt, SessRate}, {int64(c.AuthFails), AuthFailCnt, AuthFailRate},
 		{c.In, BytesInCnt, NumData}, {c.Out, BytesOutCnt, NumData},
 	} {
-		if at := t.layout.at[x.cnt]; at != 0 {
+		if at := l.at[x.cnt]; at != 0 {
 			w[at] += uint64(x.n)
 		}
 		if x.rate == NumData || x.n == 0 {
 			continue
 		}
-		if at := t.layout.at[x.rate]; at != 0 {
-			addRate(w[at:at+2], t.layout.period[x.rate], now, x.n)
+		if at := l.at[x.rate]; at != 0 {
+			addRate(w[at:at+2], l.period[x.rate], now, x.n)
 		}
 	}
 }
@@ -136,8 +136,8 @@ func (t *Table) Values(now time.Time, key string) (v Values, ok bool) {
 
 // Stored says which counters the table has.
 func (t *Table) Stored() Store {
-	if t.layout == nil {
-		return Store{}
+	if l := t.layout.Load(); l != nil {
+		return l.Store
 	}
-	return t.layout.Store
+	return Store{}
 }

@@ -82,7 +82,7 @@ func (c *counters) isTold(d Data, slot []uint64) bool {
 // counts reads the counts of a key and merges them; a table that has none
 // passes over them.
 func (r *blobReader) counts() {
-	if r.t.layout == nil {
+	if r.layout == nil {
 		r.Skip(1)
 		return
 	}
@@ -108,14 +108,14 @@ func (r *blobReader) counts() {
 	case !ok || used > uint64(r.now.Add(maxAhead).UnixMilli()):
 		r.refuse(ErrStamp)
 	default:
-		r.t.takeCounts(r.now, key, int64(used), r.words)
+		r.t.takeCounts(r.now, r.layout, key, int64(used), r.words)
 	}
 }
 
 // countSlot reads a slot, and reports whether there is room for its peer's name
 // and whether its times can be.
 func (r *blobReader) countSlot() (known, ok bool) {
-	l := r.t.layout
+	l := r.layout
 	fields := r.Array(countSlotFields)
 	name, version, cur := r.name(), r.Uint(), r.Uint()
 	if cur > 1<<32-1 {
@@ -142,7 +142,7 @@ func (r *blobReader) countSlot() (known, ok bool) {
 // counter reads a counter into a slot, if the table stores it like that, and
 // reports whether its time can be.
 func (r *blobReader) counter(w []uint64) (ok bool) {
-	l, fields := r.t.layout, r.Array(countValue)
+	l, fields := r.layout, r.Array(countValue)
 	d := dataOnWire(r.Uint())
 	if d == NumData {
 		r.Skip(fields - 1)

@@ -19,13 +19,14 @@ type layout struct {
 	Store
 	at    [NumData]int // 0 for what is not stored
 	width int          // words of a slot
+	shape uint64
 }
 
 func newLayout(s Store) *layout {
 	if s == (Store{}) {
 		return nil
 	}
-	l := &layout{Store: s, width: slotData}
+	l := &layout{Store: s, width: slotData, shape: s.shape()}
 	for d := range NumData {
 		switch {
 		case !s.has[d]:

@@ -2,16 +2,16 @@ package sticktable
 
 import "time"
 
-// takeCounts merges slots that a peer tells of, each as wide as the layout. Of
-// each peer the later version stays, so updates may come twice, late and in any
-// order.
-func (t *Table) takeCounts(now time.Time, key string, lastUsed int64, slots []uint64) {
+// takeCounts merges slots that a peer tells of, as l has them. Of each peer the
+// later version stays, so updates may come twice, late and in any order. If the
+// layout is another one by now they are left out: the digests will show it.
+func (t *Table) takeCounts(now time.Time, l *layout, key string, lastUsed int64, slots []uint64) {
 	t.saw(now)
 	over := lastUsed
 	if lastUsed+t.expire.Load() <= now.UnixMilli() {
 		over = findOnly
 	}
-	width := t.layout.width
+	width := l.width
 	for at := 0; at < len(slots); at += width {
 		w := slots[at : at+width]
 		t.clock.observe(w[slotVersion])
@@ -24,7 +24,7 @@ func (t *Table) takeCounts(now time.Time, key string, lastUsed int64, slots []ui
 	}
 	sh, id := t.open(key, over)
 	defer t.unlock(sh)
-	if id == 0 {
+	if id == 0 || sh.counters.layout != l {
 		return
 	}
 	for at := 0; at < len(slots); at += width {

@@ -105,7 +105,7 @@ func (r *record) own() peerSlot {
 func (t *Table) Digests(dst []uint64) []uint64 {
 	first := len(dst)
 	dst = t.DigestsUnlike(dst)
-	if t.layout == nil {
+	if t.layout.Load() == nil {
 		return dst
 	}
 	for i := range t.shards {

@@ -17,6 +17,8 @@ type blobReader struct {
 	told  told     // the entry at hand
 	words []uint64 // the counts at hand
 
+	layout *layout // of the table when the blob came
+
 	entries int
 	refused int   // entries and floors passed over
 	why     error // of the first
@@ -52,7 +54,7 @@ func (t *Table) Merge(now time.Time, from string, b []byte) (entries int, err er
 	// No copy: it was a seventh of what learning costs. No string of it outlives
 	// this call, and b does not change during it: what is stored is cloned.
 	r.Reader = wire.NewReader(b, ErrMessage)
-	r.now = now
+	r.now, r.layout = now, t.layout.Load()
 	r.blob()
 	entries = r.entries
 	switch {

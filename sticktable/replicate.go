@@ -17,7 +17,7 @@ func (t *Table) Replicate(now time.Time) {
 		sh := &t.shards[i]
 		sh.mu.Lock()
 		sh.digests = new([numBuckets]uint64)
-		if t.layout != nil {
+		if sh.counters != nil {
 			sh.counted = new([numBuckets]uint64)
 		}
 		for id := uint32(1); id <= sh.top; id++ {

@@ -36,7 +36,8 @@ var _ state = (*Table)(nil)
 
 // recompute makes the digests of a table anew.
 func (t *Table) recompute() []uint64 {
-	fresh := &Table{servers: t.servers, peers: t.peers, layout: t.layout}
+	fresh := &Table{servers: t.servers, peers: t.peers}
+	fresh.layout.Store(t.layout.Load())
 	fresh.floors.list.Store(t.floors.list.Load())
 	for i := range t.shards {
 		from := &t.shards[i]

@@ -3,6 +3,7 @@ package sticktable
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 )
@@ -138,4 +139,105 @@ func TestShape(t *testing.T) {
 			seen[s] = true
 		}
 	}
+}
+
+// A table that stores more from now on keeps what it had, and a peer that was
+// wider before it tells it again what it passed over; digests and room stay
+// right. Nothing is taken away, and no period changed.
+func TestWiden(t *testing.T) {
+	narrow, wide := []string{"conn_cnt", "gpt0", "conn_rate(10s)"}, []string{"conn_rate(10s)", "auth_fail_cnt", "conn_cur", "conn_cnt", "gpt0", "sess_rate(1m)"}
+	store, err := ParseStore(wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := start
+	var tables []*Table
+	for i := range 3 {
+		tb := New("sources", Config{Key: "src", Size: 1000, Expire: time.Hour, Store: narrow}, fmt.Sprint("lb", i))
+		tb.Replicate(now)
+		tables = append(tables, tb)
+	}
+	none := New("sources", Config{Key: "src", Size: 1000, Expire: time.Hour}, "lb3")
+	none.Replicate(now)
+	tables = append(tables, none)
+	work := func() {
+		for i := range 400 {
+			now = now.Add(time.Millisecond)
+			var v Values
+			tables[i%len(tables)].Count(now, fmt.Sprint("192.0.2.", i%50), &Counts{Conns: 1, Cur: 1, Sess: 1, AuthFails: 1}, &v)
+		}
+		if err := tables[0].Put(now, "192.0.2.1", GPT0, 7); err != nil {
+			t.Fatal(err)
+		}
+		settleUnlike(t, now, tables)
+	}
+	work()
+	for i, tb := range tables {
+		before, _ := tb.Values(now, "192.0.2.1")
+		if tb.Widen(store); tb.Stored() != store {
+			t.Fatalf("lb%d was not widened", i)
+		}
+		checkTable(t, tb)
+		after, _ := tb.Values(now, "192.0.2.1")
+		if before[ConnCnt] != after[ConnCnt] || before[ConnRate] != after[ConnRate] || before[GPT0] != after[GPT0] {
+			t.Errorf("lb%d has %v, before it was widened %v", i, after, before)
+		}
+		work()
+		checkTable(t, tb)
+	}
+	want, _ := tables[0].Values(now, "192.0.2.1")
+	for i, tb := range tables {
+		if got, _ := tb.Values(now, "192.0.2.1"); got != want || got[AuthFailCnt] == 0 {
+			t.Errorf("lb%d counts %v, lb0 %v", i, got, want)
+		}
+		less, _ := ParseStore(narrow)
+		other, _ := ParseStore([]string{"conn_rate(11s)", "auth_fail_cnt", "conn_cur", "conn_cnt", "gpt0", "sess_rate(1m)"})
+		tb.Widen(less)
+		if tb.Widen(other); tb.Stored() != store {
+			t.Errorf("lb%d was narrowed", i)
+		}
+	}
+}
+
+// Counting, merging and comparing go on while a table is widened.
+func TestWidenWhileUsed(t *testing.T) {
+	one, two := New("sources", Config{Key: "src", Size: 1000, Expire: time.Hour}, "lb0"), countingPeer("lb1")
+	one.Replicate(start)
+	var users sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 3 {
+		users.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				now, key := start.Add(time.Duration(n)*time.Millisecond), fmt.Sprint("192.0.2.", n%100)
+				var v Values
+				switch i {
+				case 0:
+					one.Count(now, key, &Counts{Conns: 1, Cur: 1}, &v)
+					one.Values(now, key)
+				case 1:
+					two.Count(now, key, &Counts{Conns: 1, Cur: 1}, &v)
+					b, _ := two.Part(nil, n%numShards, 1<<numBuckets-1, 0, 1<<16)
+					_, _ = one.Merge(now, "lb1", b) // it may be too far ahead: that is no matter here
+				default:
+					one.Digests(nil)
+					_, _ = one.Part(nil, n%numShards, 1<<numBuckets-1, 0, 1<<16)
+				}
+			}
+		})
+	}
+	for i := range everyCounter {
+		store, err := ParseStore(everyCounter[:i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.Widen(store)
+	}
+	close(stop)
+	users.Wait()
+	checkTable(t, one)
 }

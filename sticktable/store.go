@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // A Data is a counter that the entries of a table may have. The names are
@@ -98,21 +96,6 @@ func (s *Store) Has(d Data) bool { return s.has[d] }
 
 // Period is the period of a rate that is stored, 0 for other counters.
 func (s *Store) Period(d Data) time.Duration { return time.Duration(s.period[d]) * time.Millisecond }
-
-// Shape is a number that is the same for all tables that store the same
-// counters, 0 for those that store none.
-func (t *Table) Shape() uint64 {
-	if t.layout == nil {
-		return 0
-	}
-	h := xxhash.New()
-	for d := range NumData {
-		if t.layout.has[d] {
-			_, _ = fmt.Fprintf(h, "%s(%d),", dataNames[d].name, t.layout.period[d])
-		}
-	}
-	return h.Sum64()
-}
 
 // ParseStore reads Config.Store: names of counters, rates with their period:
 // "conn_cnt", "conn_rate(10s)".

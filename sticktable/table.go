@@ -51,8 +51,9 @@ type Table struct {
 	self     string
 	prefix4  int // bits of an address that tell sources apart
 	prefix6  int
-	layout   *layout // of the counters; nil if it stores none
 	seed     maphash.Seed
+
+	layout atomic.Pointer[layout] // of the counters; nil if it stores none; see Widen
 
 	// Replaced by Load, which runs alone.
 	servers *names
@@ -91,14 +92,14 @@ func New(name string, cfg Config, self string) *Table {
 		t.template, _ = ParseTemplate(cfg.Key) // who made cfg has checked it
 	}
 	if store, err := ParseStore(cfg.Store); err == nil { // who made cfg has checked it
-		t.layout = newLayout(store)
+		t.layout.Store(newLayout(store))
 	}
 	t.servers, t.peers = newNames(), newNames(self)
 	t.SetLimits(cfg)
 	for i := range t.shards {
 		t.shards[i].number = uint8(i)
-		if t.layout != nil {
-			t.shards[i].counters = &counters{layout: t.layout}
+		if l := t.layout.Load(); l != nil {
+			t.shards[i].counters = &counters{layout: l}
 		}
 		t.shards[i].publish()
 	}

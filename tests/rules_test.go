@@ -208,11 +208,52 @@ func TestPeersStoreOtherCounters(t *testing.T) {
 		if got := l.peer(fmt.Sprint("lb", 2-i))["other_store"]; got != "sources" {
 			t.Errorf("lb%d shows other_store=%q", i+1, got)
 		}
-		if !strings.Contains(l.log(), "stores other counters") {
-			t.Errorf("lb%d has logged nothing", i+1)
-		}
+		within(t, patience, "it is logged", func() bool { return strings.Contains(l.log(), "stores other counters") })
 	}
 	user := newUser()
 	loggedIn(t, a.plain, user).logout()
 	within(t, patience, "lb2 knows where he lives", func() bool { return b.home(user) != "" && b.home(user) == a.home(user) })
+}
+
+// A counter that a reload adds counts at once, and is shared when the other peer
+// has it as well; one that is left out stays until the next start.
+func TestReloadAddsCounters(t *testing.T) {
+	t.Parallel()
+	o := clustered(t)
+	o.frontend = `track_src = "sources"` + "\n"
+	o.more = "[stick_table.sources]\nkey = \"src\"\nstore = [\"conn_cnt\"]\n"
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	store := func(l *lb, words string) (said string) {
+		t.Helper()
+		l.writeText(strings.Replace(read(t, l.config), "store = [\"conn_cnt\"]", "store = ["+words+"]", 1))
+		return l.ask("reload")
+	}
+	greeted(t, a.plain).logout()
+	if said := store(a, `"conn_cnt", "auth_fail_cnt", "conn_cur"`); strings.Contains(said, "next start") {
+		t.Errorf("the reload said %q", said)
+	}
+	c := greeted(t, a.plain)
+	c.refused("NO [AUTHENTICATIONFAILED]", "LOGIN %s wrong", newUser())
+	if got := a.counter("conn_cnt") + a.counter("auth_fail_cnt") + a.counter("conn_cur"); got != "211" {
+		t.Errorf("lb1 counts %s, want 2 connections, a wrong password and a connection that is open", got)
+	}
+	within(t, patience, "lb2 is told what it stores", func() bool { return b.counter("conn_cnt") == "2" && b.counter("auth_fail_cnt") == "" })
+	if got := b.peer("lb1")["other_store"]; got != "sources" {
+		t.Errorf("lb2 shows other_store=%q", got)
+	}
+	store(b, `"conn_cur", "auth_fail_cnt", "conn_cnt"`)
+	within(t, patience, "lb2 is told what it passed over", func() bool { return b.counter("auth_fail_cnt") == "1" && b.counter("conn_cur") == "1" })
+	if got := b.peer("lb1")["other_store"]; got != "" {
+		t.Errorf("lb2 shows other_store=%q though both store the same", got)
+	}
+	c.logout()
+	l := read(t, a.config)
+	a.writeText(strings.Replace(l, `"conn_cnt", "auth_fail_cnt", "conn_cur"`, `"conn_cnt"`, 1))
+	if said := a.ask("reload"); !strings.Contains(said, "stick_table.sources.store (takes effect at the next start)") {
+		t.Errorf("with less to store the reload said %q", said)
+	}
+	if got := a.counter("auth_fail_cnt"); got != "1" {
+		t.Errorf("auth_fail_cnt = %q, want 1 until the next start", got)
+	}
 }

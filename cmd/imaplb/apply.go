@@ -210,6 +210,9 @@ func (n *node) updateTables(old *parts, cfg *conf.Config) (tables []*sticktable.
 			n.shareTable(t, c.Peers)
 		}
 		t.SetLimits(c.Config)
+		if store, err := sticktable.ParseStore(c.Store); err == nil { // conf has checked it
+			t.Widen(store)
+		}
 		tables = append(tables, t)
 	}
 	slices.SortFunc(tables, func(a, b *sticktable.Table) int { return strings.Compare(a.Name(), b.Name()) })

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"imaplb/conf"
 	"imaplb/peers"
+	"imaplb/sticktable"
 )
 
 // Reload loads the configuration file again. If it is wrong, or something in
@@ -102,7 +102,7 @@ func restartOnly(old, cfg *conf.Config) (paths []string) {
 			{"key", o.Key != t.Key},
 			{"ipv4_prefix", o.IPv4Prefix != t.IPv4Prefix},
 			{"ipv6_prefix", o.IPv6Prefix != t.IPv6Prefix},
-			{"store", !slices.Equal(o.Store, t.Store)},
+			{"store", !storesMore(o.Store, t.Store)},
 			{"peers", old.Peers.Bind != "" && o.Peers != t.Peers},
 		} {
 			if c.differs {
@@ -132,6 +132,14 @@ func restartOnly(old, cfg *conf.Config) (paths []string) {
 func startPeers(p peers.Config) peers.Config {
 	p.OnMinority, p.TieBreaker, p.PeerGrace, p.MoveTimeout = "", "", 0, 0
 	return p
+}
+
+// storesMore reports whether a table that stores what old says needs not be made
+// anew to store what next says.
+func storesMore(old, next []string) bool {
+	a, errA := sticktable.ParseStore(old)
+	b, errB := sticktable.ParseStore(next)
+	return errA == nil && errB == nil && a.Within(&b)
 }
 
 // sections are the named sections by name: stick tables, frontends, backends.
