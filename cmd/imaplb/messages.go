@@ -1,9 +1,6 @@
 package main
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // Topics of the messages between peers that are no part of a state: best
 // effort, lost with the connection.
@@ -15,8 +12,6 @@ const (
 // complainEvery is how often a peer's bad messages are logged; all are counted.
 const complainEvery = time.Minute
 
-var errTopic = errors.New("unknown topic")
-
 // peerMessage takes a message of a peer. It is called by the reader of that
 // peer's stream. A topic of a later version is passed over.
 func (n *node) peerMessage(from, topic string, b []byte) {
@@ -26,8 +21,6 @@ func (n *node) peerMessage(from, topic string, b []byte) {
 		n.heardMessage(now, from, topic, n.engine.HearPenalties(now, b))
 	case topicClaims:
 		n.claims.receive(from, b) // and is looked at by their goroutine
-	default:
-		n.heardMessage(now, from, topic, errTopic)
 	}
 }
 
