@@ -114,6 +114,28 @@ func TestProxyHeaderTLS(t *testing.T) {
 	_ = plain.Close()
 }
 
+// The name that a proxy's client asked for chooses his backend as one that is
+// asked for here would.
+func TestProxyHeaderName(t *testing.T) {
+	d, other := newServer(t, "127.0.0.1:0"), newServer(t, "127.0.0.1:0")
+	r := newRig(t, plan{addrs: []string{d.addr()}, config: proxied("none")})
+	s := r.set
+	s.Config.Route = []Route{{SNI: "imap.example.org", Backend: "other"}}
+	s.Backends = map[string]*Backend{"other": r.backend("other", other.addr(), nil)}
+	r.fe.Update(s)
+	for name, want := range map[string]string{"IMAP.example.org": "other", "example.org": "mail", "": "mail"} {
+		c := r.dial()
+		c.send(fromClient("v2", func(h *proxyproto.Header) { h.TLS, h.ServerName = true, name }))
+		c.want("* OK ")
+		c.login("alice")
+		if got, ok := r.session(func(s Session) bool { return s.State == "relay" }); !ok || got.Backend != want {
+			t.Errorf("who asked for %q is on %+v, want %s", name, got, want)
+		}
+		_ = c.Close()
+		r.eventually("he has left", func() bool { return r.e.Conns.Load() == 0 })
+	}
+}
+
 // A proxy's own connection keeps its address.
 func TestProxyHeaderLocal(t *testing.T) {
 	for _, version := range []string{"v1", "v2"} {
