@@ -68,28 +68,35 @@ func (t *Table) pullEntry(w *blobWriter, m mark, pos uint64) {
 // meanwhile are told as they are when they are met. The floors stand in every
 // blob.
 func (t *Table) Part(dst []byte, part int, mask uint16, cursor uint32, limit int) (b []byte, next uint32) {
-	return t.appendPart(dst, part, mask, cursor, limit, false)
+	return t.appendPart(dst, span{part, mask, cursor}, limit, false)
 }
 
 // PartUnlike is Part for a peer that stores other counters: of the counts it has
 // this peer's own. Those of others he hears from themselves; told by one who
 // knows but some of the counters, they would stand for all of them.
 func (t *Table) PartUnlike(dst []byte, part int, mask uint16, cursor uint32, limit int) (b []byte, next uint32) {
-	return t.appendPart(dst, part, mask, cursor, limit, true)
+	return t.appendPart(dst, span{part, mask, cursor}, limit, true)
 }
 
-func (t *Table) appendPart(dst []byte, part int, mask uint16, cursor uint32, limit int, unlike bool) (b []byte, next uint32) {
-	if part < 0 || part >= numShards {
+// span is what Part is asked for.
+type span struct {
+	part   int
+	mask   uint16
+	cursor uint32
+}
+
+func (t *Table) appendPart(dst []byte, s span, limit int, unlike bool) (b []byte, next uint32) {
+	if s.part < 0 || s.part >= numShards {
 		return dst, 0
 	}
 	w := t.newBlob()
 	defer w.recycle()
 	w.ownCounts = unlike
 	w.allFloors()
-	sh := &t.shards[part]
-	next = max(cursor, 1)
+	sh := &t.shards[s.part]
+	next = max(s.cursor, 1)
 	for next != 0 && !w.full(limit) {
-		next = t.part(w, sh, mask, next, limit)
+		next = t.part(w, sh, s.mask, next, limit)
 	}
 	if w.empty() {
 		return dst, next
