@@ -352,21 +352,24 @@ func TestClientCertificateRequiredOfAProxysClient(t *testing.T) {
 	})
 }
 
-// A certificate with a chain of more than a read's bytes takes no longer.
-func TestLargeClientCertificate(t *testing.T) {
+// A certificate may come with a chain of more bytes than are read at once, but
+// not without end.
+func TestClientCertificatesAreBounded(t *testing.T) {
 	ca := newAuthority(t)
 	p, cfg := ca.verifies(VerifyRequired)
 	r := newRig(t, p)
 	card := ca.issue("alice", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
-	for len(card.Certificate) < 60 {
-		more := ca.issue(strings.Repeat("x", 60), time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
-		card.Certificate = append(card.Certificate, more.Certificate[0])
-	}
-	cfg.Certificates = []tls.Certificate{card}
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		cfg.MaxVersion = version
-		if err := r.attempt(cfg); err != nil {
-			t.Errorf("TLS %x: %v", version, err)
+	more := ca.issue(strings.Repeat("x", 60), time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth).Certificate[0]
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &card, nil }
+	for _, size := range []int{40 << 10, 300 << 10} {
+		for len(card.Certificate)*len(more) < size {
+			card.Certificate = append(card.Certificate, more)
+		}
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			cfg.MaxVersion = version
+			if err := r.attempt(cfg); (err == nil) != (size < 256<<10) {
+				t.Errorf("TLS %x, %d bytes of certificates: %v", version, size, err)
+			}
 		}
 	}
 }
