@@ -216,10 +216,13 @@ func (g *Group) listen() (err error) {
 	}
 	chat := log.New(&chatter{log: g.log, wrongKey: func(addr string) { g.refused(errWrongKey, "", addr) }}, "", 0)
 	ip, port, _ := bindAddr(g.cfg.Bind)
-	g.net, err = newTransport(&memberlist.NetTransportConfig{BindAddrs: []string{ip.String()}, BindPort: port, Logger: chat})
+	n, err := newTransport(&memberlist.NetTransportConfig{BindAddrs: []string{ip.String()}, BindPort: port, Logger: chat})
 	if err != nil {
 		return err
 	}
+	g.mu.Lock() // Totals may be asked already
+	g.net = n
+	g.mu.Unlock()
 	conf := g.memberConfig(chat)
 	if err = g.advertise(conf); err != nil {
 		_ = g.net.Shutdown()

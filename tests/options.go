@@ -41,6 +41,9 @@ func (l *lb) write(o options) {
 	if len(o.certs) == 0 {
 		o.certs = []pair{defaultCert(l.t)}
 	}
+	if how := os.Getenv("IMAPLB_TESTS_POLLER"); how != "" && !strings.Contains(o.global, "poller") {
+		o.global += fmt.Sprintf("\npoller = %q", how) // for a run of all tests with the one that is not the default
+	}
 	var certs strings.Builder
 	certs.WriteString("certs = [")
 	for _, c := range o.certs {

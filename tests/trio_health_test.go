@@ -182,6 +182,10 @@ func TestTrioAgent(t *testing.T) {
 			}
 		}
 	}
+	say("maxconn:10\n")
+	for _, l := range f.lbs {
+		l.wantClaim("s1", "maxconn", "10", "5")
+	}
 }
 
 // A server that goes down ends its sessions over shutdown_spread. With the

@@ -145,3 +145,34 @@ func TestRoomReachesWaiting(t *testing.T) {
 		})
 	}
 }
+
+// A backend that a reload takes away at one of two peers still serves the login
+// that waits for it there, and goes on at the other.
+func TestWaitingWhenBackendGoes(t *testing.T) {
+	t.Parallel()
+	all := sharedTrio(t)
+	o := clustered(t)
+	o.servers = serversOf(all[:1]...)
+	o.servers[0].extra = "maxconn = 2"
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	in := []*client{loggedIn(t, a.plain, newUser()), loggedIn(t, b.plain, newUser())}
+	waits := greeted(t, a.plain)
+	waits.send("q LOGIN " + newUser() + " " + password + "\r\n")
+	within(t, patience, "he waits", func() bool { return a.stat("mail", "BACKEND", "qcur") == "1" })
+	text := strings.ReplaceAll(fileText(t, a.config), "[backend.mail", "[backend.post")
+	a.writeText(strings.ReplaceAll(text, `backend = "mail"`, `backend = "post"`))
+	if out, err := a.ctl("reload"); err != nil {
+		t.Fatalf("reload: %v: %s", err, out)
+	}
+	in[0].alive()
+	in[0].logout()
+	waits.expect("q OK")
+	waits.logout()
+	loggedIn(t, a.plain, newUser()).logout()
+	b.wantClaim("s1", "maxconn", "2", "2")
+	in = append(in, loggedIn(t, b.plain, newUser()))
+	for _, c := range in[1:] {
+		c.logout()
+	}
+}
