@@ -120,6 +120,12 @@ func (s strict) Handle(_ context.Context, r slog.Record) error {
 // group runs n loops until the end of the test. Errors in the log fail it.
 func group(t *testing.T, n int) *Group { return groupExpecting(t, n, "") }
 
+func groupOf(t *testing.T, n int, how Poller) *Group {
+	defer func(before Poller) { poller = before }(poller)
+	poller = how
+	return group(t, n)
+}
+
 func groupExpecting(t *testing.T, n int, text string) *Group {
 	t.Helper()
 	g, err := NewGroup(n, poller, slog.New(strict{slog.DiscardHandler, t, text}))

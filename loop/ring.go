@@ -9,10 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Sizes of the queues of a ring, changed by tests only: submissions that wait
+// for the next call (a full queue is handed over early) and completions of one
+// call (the kernel keeps what is more on a list of its own).
+var ringEntries, ringCQ uint32 = 512, 4096
+
 // Sizes of a ring.
 const (
-	ringEntries = 512         // submissions that wait for the next call; a full queue is submitted early
-	ringCQ      = 4096        // completions of one call before the kernel has to keep them on a list
 	ringBufs    = 64          // buffers that the kernel receives into
 	ringBufSize = 4 << 10     // what one of them holds; a receive that fills it is followed by plain ones
 	ringSends   = 64          // sends of one call
@@ -149,7 +152,7 @@ func openRing() (*ring, error) {
 		cqEntries: ringCQ,
 		flags:     setupCQSize | setupDisabled | setupSubmitAll | setupSingleIssuer | setupDeferTaskrun,
 	}
-	fd, _, e := unix.Syscall(unix.SYS_IO_URING_SETUP, ringEntries, uintptr(unsafe.Pointer(&p)), 0)
+	fd, _, e := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(ringEntries), uintptr(unsafe.Pointer(&p)), 0)
 	if e != 0 {
 		return nil, fmt.Errorf("loop: io_uring_setup: %w", e)
 	}
