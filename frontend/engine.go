@@ -87,10 +87,17 @@ type Counters struct {
 	MaxHits   atomic.Int64 // times accepting paused
 }
 
-// New makes an engine with the given number of loops, which wait as told. name tells this
-// process's sessions from those of others. Nothing runs before Start.
-func New(log *slog.Logger, threads int, poller loop.Poller, socket *loop.SocketConfig, name string, limits Limits) (*Engine, error) {
-	g, err := loop.NewGroup(threads, poller, log)
+// Loops are what an engine runs on.
+type Loops struct {
+	Threads int // at least 1
+	Poller  loop.Poller
+	Socket  *loop.SocketConfig // of each connection
+}
+
+// New makes an engine. name tells this process's sessions from those of
+// others. Nothing runs before Start.
+func New(log *slog.Logger, loops Loops, name string, limits Limits) (*Engine, error) {
+	g, err := loop.NewGroup(loops.Threads, loops.Poller, log)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +106,7 @@ func New(log *slog.Logger, threads int, poller loop.Poller, socket *loop.SocketC
 		return nil, err
 	}
 	e := &Engine{
-		log: log, loops: g, socket: socket, name: name, tickets: t, users: newUserCounts(), penalties: newPenalties(time.Now()),
+		log: log, loops: g, socket: loops.Socket, name: name, tickets: t, users: newUserCounts(), penalties: newPenalties(time.Now()),
 		slots: loop.NewHandshakes(limits.MaxHandshakes, runtime.GOMAXPROCS(0)),
 	}
 	e.limits.Store(&limits)

@@ -136,7 +136,7 @@ func newRig(t *testing.T, p plan) *rig {
 	log := slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	socket := new(loop.SocketConfig)
 	var err error
-	if r.e, err = New(log, p.loops, loop.Auto, socket, "lb", p.limits); err != nil {
+	if r.e, err = New(log, Loops{Threads: p.loops, Poller: loop.Auto, Socket: socket}, "lb", p.limits); err != nil {
 		t.Fatal(err)
 	}
 	r.e.Start()

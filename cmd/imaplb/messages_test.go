@@ -15,7 +15,7 @@ import (
 func TestBadMessages(t *testing.T) {
 	var said bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&said, nil))
-	e, err := frontend.New(log, 1, loop.Epoll, new(loop.SocketConfig), "lb", frontend.Limits{MaxHandshakes: 1})
+	e, err := frontend.New(log, frontend.Loops{Threads: 1, Poller: loop.Epoll, Socket: new(loop.SocketConfig)}, "lb", frontend.Limits{MaxHandshakes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,9 +114,10 @@ func newNode(path string, cfg *conf.Config, out io.Writer) (*node, error) {
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
+	loops := frontend.Loops{Threads: threads, Poller: loop.Poller(cfg.Global.Poller), Socket: n.socket}
 	// Ids must differ from those of an earlier run: they meet in the servers' logs.
 	name := strconv.FormatInt(n.start.UnixMilli(), 36)
-	if n.engine, err = frontend.New(n.log, threads, loop.Poller(cfg.Global.Poller), n.socket, name, n.limits(cfg)); err != nil {
+	if n.engine, err = frontend.New(n.log, loops, name, n.limits(cfg)); err != nil {
 		n.logs.Close()
 		return nil, err
 	}
