@@ -176,3 +176,34 @@ func TestWaitingWhenBackendGoes(t *testing.T) {
 		c.logout()
 	}
 }
+
+// An order given at one peer reaches the login that waits at the other.
+func TestClusterOrdersReachWaiting(t *testing.T) {
+	t.Parallel()
+	all := sharedTrio(t)
+	o := clustered(t)
+	o.servers = serversOf(all[:]...)
+	o.servers[0].extra = "maxconn = 3" // one of them is kept for the other peer
+	f := runFleet(t, 2, o)
+	a, b := f.lbs[0], f.lbs[1]
+	for range 2 {
+		other := newUser()
+		b.tell("set table users key " + other + " server s1")
+		loggedIn(t, b.plain, other)
+	}
+	for _, order := range []string{"move user USER mail/s2", "pin user USER mail/s2", "set table users key USER server s2"} {
+		user, waits := newUser(), greeted(t, b.plain)
+		b.tell("set table users key " + user + " server s1")
+		a.wantHome(user, "s1")
+		waits.send("q LOGIN " + user + " " + password + "\r\n")
+		within(t, patience, "he waits", func() bool { return b.stat("mail", "s1", "qcur") == "1" })
+		a.tell(strings.ReplaceAll(order, "USER", user))
+		if !waits.hears(patience) {
+			t.Fatalf("%s: nothing came of it at lb2: %s\n%s", order, b.ask("explain user "+user), b.ask("show servers limits"))
+		}
+		waits.expect("q OK")
+		b.wantHome(user, "s2")
+		waits.logout()
+		within(t, patience, "nobody waits", func() bool { return b.stat("mail", "s1", "qcur") == "0" })
+	}
+}
