@@ -60,6 +60,7 @@ const (
 	gotEOF                      // the other side sent its end
 	sentEOF                     // our end is sent, or will be behind out
 	connecting                  // connect(2) has not been answered
+	much                        // the last read was as large as a ring's buffer
 )
 
 // add takes a new descriptor into the loop. The caller counts it.
@@ -186,8 +187,12 @@ func (c *Conn) readable() {
 	}
 	for range turns {
 		n, err := readFD(c.FD(), c.loop.buf)
+		c.mode &^= much
 		switch {
 		case n > 0:
+			if n >= ringBufSize {
+				c.mode |= much
+			}
 			c.received(c.loop.buf[:n])
 		case n == 0 && err == nil:
 			c.eof()

@@ -287,6 +287,7 @@ func (l *Loop) caught(c *Conn) {
 		return
 	}
 	l.out = l.out[:0] // a record of what failed must not reach another connection
+	l.bulk = false
 	l.log.Error("panic on event loop", "loop", l.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 	if c != nil && c.fd >= 0 {
 		defer l.caught(nil) // the handler may fail again when it is told

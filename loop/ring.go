@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +46,7 @@ type ring struct {
 	entries []bufEntry
 	bufTail uint16
 
+	brief unix.Timespec
 	out   []byte // ringSends × ringSendMax
 	sends []send // of the next call
 	word  uint64 // what the eventfd's read brings
@@ -113,12 +115,14 @@ const (
 
 	featSingleMmap = 1 << 0
 	featNoDrop     = 1 << 1
+	featExtArg     = 1 << 8
 	featCQESkip    = 1 << 11
 
 	registerEnable   = 12
 	registerPbufRing = 22
 
 	enterGetEvents = 1 << 0
+	enterExtArg    = 1 << 3
 	sqCQOverflow   = 1 << 1
 
 	offsetSQEs = 0x10000000
@@ -157,8 +161,8 @@ func openRing() (*ring, error) {
 		return nil, fmt.Errorf("loop: io_uring_setup: %w", e)
 	}
 	unix.CloseOnExec(int(fd))
-	r := &ring{fd: int(fd)}
-	const need = featSingleMmap | featNoDrop | featCQESkip
+	r := &ring{fd: int(fd), brief: unix.NsecToTimespec(int64(briefWait))}
+	const need = featSingleMmap | featNoDrop | featExtArg | featCQESkip
 	err := errNoRing
 	if p.features&need == need {
 		err = r.mapAll(&p)
@@ -288,17 +292,28 @@ func (r *ring) next(op uint8, fd int, user uint64) *sqe {
 	return s
 }
 
+// briefWait is how long a loop waits before it tells Go's scheduler. A loop that
+// is busy waits some 50 µs, and would lose its processor, and its thread would
+// have to be handed another, thousands of times a second. All others have a
+// processor that no loop needs; a garbage collection ends the wait by a signal.
+const briefWait = 3 * time.Millisecond
+
 // enter hands over what is queued and fetches what has happened into batch,
 // after at least one thing has happened if wait is set. It returns early for a
 // signal.
 func (r *ring) enter(wait bool) error {
 	r.sqTail.Store(r.tail)
-	n := r.tail - r.sqHead.Load()
+	n := uintptr(r.tail - r.sqHead.Load())
 	var e unix.Errno
 	if wait {
-		_, _, e = unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(n), 1, enterGetEvents, 0, 0)
+		arg := struct{ mask, size, ts uint64 }{ts: uint64(uintptr(unsafe.Pointer(&r.brief)))} // io_uring_getevents_arg
+		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 1, enterGetEvents|enterExtArg,
+			uintptr(unsafe.Pointer(&arg)), unsafe.Sizeof(arg))
+		if e == unix.ETIME && r.cqHead.Load() == r.cqTail.Load() {
+			_, _, e = unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, enterGetEvents, 0, 0)
+		}
 	} else { // as for readFD: it comes straight back
-		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(n), 0, enterGetEvents, 0, 0)
+		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 0, enterGetEvents, 0, 0)
 	}
 	r.fetch()
 	// More has happened than fits. It must be fetched before anybody believes
@@ -308,7 +323,7 @@ func (r *ring) enter(wait bool) error {
 		r.fetch()
 	}
 	switch e {
-	case 0, unix.EINTR, unix.EAGAIN, unix.EBUSY: // the last two: short of memory, try again
+	case 0, unix.ETIME, unix.EINTR, unix.EAGAIN, unix.EBUSY: // the last two: short of memory, try again
 		return nil
 	}
 	return fmt.Errorf("loop: io_uring_enter: %w", e)

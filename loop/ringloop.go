@@ -18,6 +18,7 @@ import (
 const (
 	ofNothing = iota
 	ofRecv
+	ofReadable
 	ofWritable
 	ofListener
 	ofWake
@@ -187,6 +188,9 @@ func (c *Conn) await(w interest) {
 	case w&wantRead == 0, c.has&wantRead != 0, c.mode&connecting != 0:
 	case l.isKept(c):
 		l.Post(c.deliverKept)
+	case c.mode&much != 0:
+		l.submission(opPollAdd, fd, tag(ofReadable, l.conns.gen(fd), fd)).opArg = unix.POLLIN
+		c.has |= wantRead
 	default:
 		s := l.submission(opRecv, fd, tag(ofRecv, l.conns.gen(fd), fd))
 		s.flags, s.ioprio = sqeBufferSelect, recvPollFirst
@@ -203,6 +207,7 @@ func (c *Conn) await(w interest) {
 func (l *Loop) closeSoon(fd int, gen uint32, has interest) {
 	if has&wantRead != 0 {
 		l.cancel(tag(ofRecv, gen, fd))
+		l.cancel(tag(ofReadable, gen, fd))
 	}
 	if has&wantWrite != 0 {
 		l.cancel(tag(ofWritable, gen, fd))
@@ -234,16 +239,22 @@ func (l *Loop) complete(e cqe) {
 			ln.accept()
 			ln.await()
 		}
-	case ofRecv, ofWritable:
+	case ofRecv, ofReadable, ofWritable:
 		c := l.conns.get(fd)
 		if c == nil || l.conns.gen(fd)&0xffffff != gen {
 			return
 		}
 		defer l.caught(c)
-		if e.user>>56 == ofRecv {
+		switch e.user >> 56 {
+		case ofRecv:
 			c.has &^= wantRead
 			c.arrived(e)
-		} else {
+		case ofReadable:
+			c.has &^= wantRead
+			l.bulk = true
+			c.readable()
+			l.bulk = false
+		default:
 			c.has &^= wantWrite
 			c.writable()
 		}
@@ -260,11 +271,16 @@ func (c *Conn) arrived(e cqe) {
 			c.loop.kept[c] = append([]byte(nil), p...)
 			return
 		}
-		// A full buffer is the beginning of much: who passes it on has to
-		// learn at once what the other side does not take.
-		c.loop.bulk = len(p) == ringBufSize
+		if len(p) < ringBufSize {
+			c.received(p)
+			return
+		}
+		// It is the beginning of much: who passes it on has to learn at once
+		// what the other side does not take.
+		c.loop.bulk = true
+		c.mode |= much
 		c.received(p)
-		if c.loop.bulk && c.fd >= 0 {
+		if c.fd >= 0 {
 			c.readable()
 		}
 		c.loop.bulk = false
