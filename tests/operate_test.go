@@ -91,6 +91,33 @@ func TestClusterFlush(t *testing.T) {
 	wantOneHome(t, users, began, pair[:]...)
 }
 
+// A flush ends when its backend gets another stick table: who is on the server
+// was in the one before.
+func TestFlushOfAnotherTable(t *testing.T) {
+	t.Parallel()
+	hook := filepath.Join(t.TempDir(), "hook")
+	script(t, hook, "sleep 0.5")
+	o := options{
+		servers: []server{{"s1", runIMAPd(t, acceptAll).addr, ""}, {"s2", runIMAPd(t, acceptAll).addr, ""}},
+		backend: fmt.Sprintf("on_move = %q\n", hook), more: "[stick_table.other]\n",
+	}
+	l := runLB(t, o)
+	for range 8 {
+		user := newUser()
+		l.tell("set table users key " + user + " server s1")
+		loggedIn(t, l.plain, user)
+	}
+	l.tell("set server mail/s1 state drain")
+	l.ask("flush server mail/s1 max-parallel 1")
+	o.backend += "stick_table = \"other\"\n"
+	l.write(o)
+	l.ask("reload")
+	within(t, patience, "the flush has ended", func() bool {
+		said := l.ask("show flushes")
+		return strings.Contains(said, "mail s1 ended") && strings.Contains(said, "another stick table")
+	})
+}
+
 // A flush that is stopped, at the other peer, leaves the rest where they are.
 func TestClusterFlushStop(t *testing.T) {
 	t.Parallel()

@@ -234,6 +234,8 @@ func (f *flush) onDuty() bool {
 	switch {
 	case f.server.Backend.Server(f.server.Name) != f.server:
 		f.end("the server left the configuration")
+	case f.server.Backend.Table() != f.table:
+		f.end("the backend has another stick table")
 	case state.Effective() != balancer.Drain:
 		f.end("the server is not in drain any more but " + state.Text())
 	default:
