@@ -55,11 +55,14 @@ func (c *Cluster) carried(f *Flush) {
 
 // meet is for another's word of a flush that this peer carries: it leaves it to
 // him, or says that it has it, which he may not have heard as his word was the
-// later one. mu is held.
+// later one. One who is not alive here hears it in time, lest two who take each
+// other for dead answer each other for ever. mu is held.
 func (c *Cluster) meet(now time.Time, own, other *Flush) {
 	t := target{own.Backend, own.Server}
 	if !c.gives(own, other) {
-		_ = c.sayFlush(now, own) // without room it is said again soon
+		if c.members.isAlive(other.Peer) {
+			_ = c.sayFlush(now, own) // without room it is said again soon
+		}
 		return
 	}
 	news := c.flushes[t]
@@ -139,4 +142,17 @@ func (c *Cluster) endOrphan(now time.Time, f Flush) error {
 	}
 	f.Phase, f.Note = FlushEnded, "stopped by order"
 	return c.sayFlush(now, &f)
+}
+
+// endAbandoned says the end of a flush that is stopped, if the others take this
+// peer for its carrier, and it is not: it was started anew a moment ago. mu is
+// held.
+func (c *Cluster) endAbandoned(now time.Time, t target) {
+	f, ok := c.flushOf(now, t)
+	if !ok || f.Phase != FlushRuns || f.Peer != c.self || c.flushes[t].own != nil {
+		return
+	}
+	f.Phase, f.Note = FlushEnded, "stopped by order"
+	// Without room the others go on with it, and it can be stopped again.
+	_ = c.sayFlush(now, &f)
 }

@@ -289,3 +289,40 @@ func (m *mesh) mend() {
 		}
 	}
 }
+
+// Two that carry a flush and take each other for dead, though what they say
+// arrives, do not answer each other without end.
+func TestCarriersThatSeeNobody(t *testing.T) {
+	m := newMesh(t, 1, 2)
+	for _, s := range m.nodes {
+		s.c.SetMembers(m.now, nil, nil)
+		s.begin(aFlush(start))
+	}
+	m.flow()
+	heads := [2]uint64{m.nodes[0].c.Head(), m.nodes[1].c.Head()}
+	m.flow()
+	if now := [2]uint64{m.nodes[0].c.Head(), m.nodes[1].c.Head()}; now != heads {
+		t.Errorf("they said %d and %d facts more", now[0]-heads[0], now[1]-heads[1])
+	}
+}
+
+// An order to stop a flush reaches one whose peer was started anew, though nobody
+// has missed it yet.
+func TestFlushOfRestartedPeerIsStopped(t *testing.T) {
+	m := newMesh(t, 1, 3)
+	m.nodes[2].begin(aFlush(start))
+	m.flushing(4 * time.Second)
+	m.boot(2, nil)
+	m.members()
+	for from := range m.nodes {
+		m.repair(from, 2)
+	}
+	if err := m.nodes[0].c.OrderFlushStop(m.now, "admin", "mail", "s1"); err != nil {
+		t.Fatal(err)
+	}
+	m.flushing(flushSilent + 2*flushTurn)
+	m.wantCarriers("after it was stopped")
+	if f, _ := m.nodes[1].c.FlushOf(m.now, "mail", "s1"); f.Phase != FlushEnded || f.Note != "stopped by order" {
+		t.Errorf("the flush is %+v, want it ended", f)
+	}
+}

@@ -246,6 +246,7 @@ func (c *Cluster) ordered(now time.Time, f *fact) {
 	case !ok:
 	case kindOf(f.key) == kindFlushStop:
 		c.carryOut(now, f, "flush stop "+text[1]+"/"+text[2], func() string { return c.effects.StopFlush(text[1], text[2]) })
+		c.endAbandoned(now, target{text[1], text[2]})
 	case kindOf(f.key) == kindKick:
 		if k, ok := parseKick(text); ok {
 			c.carryOut(now, f, k.String(), func() string { return c.effects.Kick(k) })
