@@ -18,13 +18,15 @@ const (
 // limit is one limit of a server.
 type limit struct {
 	all  atomic.Int64 // what the file, an order or an agent says; 0 is none
-	here atomic.Int64 // what this process may have of it: all, or its claim among peers, which may be 0
+	here atomic.Int64 // what this process may have of it: all, or its claim among peers, which may be 0 or, for a moment, more than all
 }
 
-// set takes the limit for all. Who shares it keeps his claim until Allow.
+// set takes the limit for all. Who shares it keeps his claim until Allow, also
+// while there is another limit, or none, for a moment, as at a reload of what an
+// order says otherwise.
 func (l *limit) set(n int64, shared bool) {
 	l.all.Store(n)
-	if !shared || l.here.Load() > n {
+	if !shared {
 		l.here.Store(n)
 	}
 }

@@ -49,6 +49,11 @@ func TestAllow(t *testing.T) {
 	if is := s1.Share(start, MaxconnLimit); is != (Share{All: 1, Here: 1, Used: 1, Waiting: 1}) {
 		t.Errorf("after a reload %+v", is)
 	}
+	s1.SetMaxconn(0)
+	s1.SetMaxconn(10)
+	if is := s1.Share(start, MaxconnLimit); is.Here != 1 {
+		t.Errorf("after an order %+v, want the claim of before", is)
+	}
 	q.End(start)
 	mustClaim(t, b, i).End(start)
 	wantEmpty(t, b)

@@ -34,6 +34,7 @@ const (
 // Need is what this process has of a limit of a server, and wants.
 type Need struct {
 	Limit   int64 // for all peers together; 0 is none
+	Here    int64 // what the server lets this process have
 	Used    int64 // now, at this process
 	Waiting int64 // logins that would use more
 }
@@ -196,6 +197,7 @@ func (c *Claims) limits(now time.Time, s *claimed) {
 		}
 		if (cl.limit == 0) != (is[kind] == 0) {
 			*cl = claim{}
+			s.server.Allow(now, kind, 0) // should there be a limit again before the next step
 			c.change(s)
 		}
 		cl.limit = is[kind]
@@ -209,11 +211,18 @@ func (c *Claims) settle(now time.Time, s *claimed, kind ClaimKind) {
 	need := s.server.Need(now, kind)
 	c.tell(now, s, cl, need)
 	fair, possible := c.targets(now, s, kind)
-	if over := cl.here - fair; over > 0 && (cl.crowded || over > cl.slack() || cl.here > cl.limit) {
-		cl.here = fair
-		need.Used = s.server.Allow(now, kind, fair)
+	here, others := cl.here, c.others(s.id, kind)
+	if over := here - fair; over > 0 && (cl.crowded || over > cl.slack() || here > cl.limit-others) {
+		here = fair
 	}
-	wish := max(cl.here, min(fair, possible))
+	if here != cl.here || here != need.Here { // the server may be new, or had another limit for a moment
+		cl.here = here
+		need.Used = s.server.Allow(now, kind, here)
+	}
+	wish := here
+	if more := min(fair, possible); cl.crowded || need.Waiting > 0 || more-here >= cl.slack() {
+		wish = max(here, more)
+	}
 	if kind != ClaimRate {
 		wish = max(wish, min(need.Used, maxClaim))
 	}
@@ -227,7 +236,7 @@ func (c *Claims) settle(now time.Time, s *claimed, kind ClaimKind) {
 		cl.raised = s.changed
 	}
 	if cl.bid > cl.here && c.known(cl.raised) {
-		if n := min(cl.bid, fair, cl.limit-c.others(s.id, kind)); n > cl.here {
+		if n := min(cl.bid, fair, cl.limit-others); n > cl.here {
 			cl.here = n
 			s.server.Allow(now, kind, n)
 		}

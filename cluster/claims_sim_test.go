@@ -62,7 +62,7 @@ type claimServer struct {
 }
 
 func (s *claimServer) Need(_ time.Time, kind ClaimKind) Need {
-	n := Need{Used: s.used[kind], Waiting: s.wait}
+	n := Need{Here: s.here[kind], Used: s.used[kind], Waiting: s.wait}
 	if kind == ClaimConn {
 		n.Limit = s.sim.limits[s.name]
 	}

@@ -48,6 +48,59 @@ func TestClaimsAlone(t *testing.T) {
 	}
 }
 
+// A server that is new under its name, or whose limit was another one for a
+// moment, as at a reload of what an order says otherwise, has the claim again.
+func TestClaimsOfANewServer(t *testing.T) {
+	w := newClaimSim(t, 1, 2, map[string]int64{"mail/s1": 10})
+	w.run(4 * time.Second)
+	w.procs["lb1"].servers["mail/s1"].here[ClaimConn] = 0
+	w.run(time.Second)
+	if got := w.here("mail/s1"); !slices.Equal(got, []int64{5, 5}) {
+		t.Errorf("claims %v, want 5 each", got)
+	}
+}
+
+// A limit that there is again has no claim of before.
+func TestClaimsOfALimitThatGoes(t *testing.T) {
+	c := NewClaims("a", 1)
+	s, list := limitedTo(10)
+	c.SetServers(list)
+	for _, limit := range []int64{10, 0, 10} {
+		s.sim.limits["s"] = limit
+		c.Step(start)
+		if s.here[ClaimConn] != limit {
+			t.Errorf("limit %d: claim %d", limit, s.here[ClaimConn])
+		}
+	}
+}
+
+// A limit that falls by little is not exceeded, though there is enough for all.
+func TestClaimsOfALimitThatFalls(t *testing.T) {
+	w := newClaimSim(t, 1, 2, map[string]int64{"mail/s1": 1000})
+	w.run(4 * time.Second)
+	w.limits["mail/s1"], w.shaky = 990, w.now.Add(2*time.Second)
+	w.run(4 * time.Second)
+}
+
+// While there is enough for all, a claim that is off by little is left as it is,
+// and nobody looks at it more often for that.
+func TestClaimsAreLeftAlone(t *testing.T) {
+	w := newClaimSim(t, 1, 3, map[string]int64{"mail/s1": 1000})
+	w.want("mail/s1", 100, 100, 100)
+	w.run(4 * time.Second)
+	was := w.here("mail/s1")
+	w.want("mail/s1", 110, 100, 100)
+	w.run(4 * time.Second)
+	if got := w.here("mail/s1"); !slices.Equal(got, was) {
+		t.Errorf("claims %v, want %v", got, was)
+	}
+	for name, p := range w.procs {
+		if p.soon {
+			t.Errorf("%s wants to be called again at once", name)
+		}
+	}
+}
+
 // A peer that wants much has its part within a few round trips.
 func TestClaimsMoveFast(t *testing.T) {
 	for peers := 2; peers <= 5; peers++ {

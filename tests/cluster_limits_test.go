@@ -225,6 +225,7 @@ func TestClusterSetMaxconn(t *testing.T) {
 	}
 	b.ask("reload")
 	slim("30", a, b)
+	b.wantClaim("s1", "maxconn", "30", "15") // the file says 10
 	b.tell("set maxconn server mail/s1 7 local")
 	slim("7", b)
 	slim("30", a)

@@ -175,7 +175,7 @@ type limitedServer struct{ *balancer.Server }
 
 func (s limitedServer) Need(now time.Time, kind cluster.ClaimKind) cluster.Need {
 	is := s.Share(now, limitKinds[kind].balancer)
-	return cluster.Need{Limit: is.All, Used: is.Used, Waiting: is.Waiting}
+	return cluster.Need{Limit: is.All, Here: is.Here, Used: is.Used, Waiting: is.Waiting}
 }
 
 func (s limitedServer) Allow(now time.Time, kind cluster.ClaimKind, n int64) int64 {
