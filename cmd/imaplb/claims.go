@@ -11,10 +11,6 @@ import (
 	"imaplb/stats"
 )
 
-// maxClaimMail is how many messages of peers may wait to be looked at; what is
-// more is said again.
-const maxClaimMail = 256
-
 // claims shares the limits of servers with the peers. Any goroutine may call
 // its methods; of the nil claims, of a process without peers, nudge, keep and
 // view do nothing.
@@ -27,21 +23,16 @@ type claims struct {
 	first   chan struct{} // closed by looked
 	parts   *parts        // whose servers the machine has; owned by keep
 
-	mu    sync.Mutex // guards the fields below
-	mail  []claimMail
-	again []string  // peers with a new connection
-	begun time.Time // since then there are claims on the servers' limits; zero is not yet
-}
-
-type claimMail struct {
-	from string
-	blob []byte
+	mu    sync.Mutex        // guards the fields below
+	mail  map[string][]byte // the newest message of each peer
+	again []string          // peers with a new connection
+	begun time.Time         // since then there are claims on the servers' limits; zero is not yet
 }
 
 func newClaims(n *node, machine *cluster.Claims) *claims {
 	first := make(chan struct{})
 	return &claims{
-		node: n, machine: machine, wake: make(chan struct{}, 1), views: make(chan chan []cluster.ClaimView),
+		node: n, machine: machine, wake: make(chan struct{}, 1), views: make(chan chan []cluster.ClaimView), mail: map[string][]byte{},
 		looked: sync.OnceFunc(func() { close(first) }), first: first,
 	}
 }
@@ -57,12 +48,11 @@ func (c *claims) nudge() {
 	}
 }
 
-// receive takes a message of a peer.
+// receive takes a message of a peer. It takes the place of one that nobody has
+// looked at: it says all that is not acknowledged.
 func (c *claims) receive(from string, b []byte) {
 	c.mu.Lock()
-	if len(c.mail) < maxClaimMail {
-		c.mail = append(c.mail, claimMail{from, slices.Clone(b)})
-	}
+	c.mail[from] = slices.Clone(b)
 	c.mu.Unlock()
 	c.nudge()
 }
@@ -127,14 +117,14 @@ func (c *claims) step(now time.Time) (soon bool) {
 	g := c.node.mesh.group.Load()
 	c.mu.Lock()
 	mail, again, begun := c.mail, c.again, c.begun
-	c.mail, c.again = nil, nil
+	c.mail, c.again = map[string][]byte{}, nil
 	c.mu.Unlock()
 	if g != nil {
 		alive, _ := g.Members()
 		c.machine.SetPeers(now, alive)
 	}
-	for _, m := range mail {
-		c.node.heardMessage(now, m.from, topicClaims, c.machine.Receive(now, m.from, m.blob))
+	for from, b := range mail {
+		c.node.heardMessage(now, from, topicClaims, c.machine.Receive(now, from, b))
 	}
 	for _, peer := range again {
 		c.machine.Connected(peer)
