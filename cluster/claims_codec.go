@@ -118,9 +118,9 @@ func (c *Claims) Receive(now time.Time, from string, b []byte) error {
 // take takes what a message says, unless it is older than another.
 func (c *Claims) take(now time.Time, p *claimPeer, h *claimHead, tellings map[uint64]*[claimKinds]telling) {
 	switch {
-	case h.incarnation < p.incarnation:
-		return
-	case h.incarnation > p.incarnation:
+	case h.incarnation < p.incarnation && now.Sub(p.heard) < claimMute:
+		return // late
+	case h.incarnation != p.incarnation: // the clock may have been set back in between
 		p.reset(h.incarnation)
 	}
 	if h.version <= p.last {

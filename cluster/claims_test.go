@@ -101,6 +101,19 @@ func TestClaimsAreLeftAlone(t *testing.T) {
 	}
 }
 
+// A peer that was started anew after its clock was set back is believed when the
+// one before has been silent for a while.
+func TestClaimsOfAnEarlierClock(t *testing.T) {
+	w := newClaimSim(t, 1, 2, map[string]int64{"mail/s1": 10})
+	w.run(4 * time.Second)
+	w.runs = 0
+	w.boot("lb2")
+	w.run(claimMute + 3*time.Second)
+	if got := w.here("mail/s1"); !slices.Equal(got, []int64{5, 5}) {
+		t.Errorf("claims %v, want 5 each", got)
+	}
+}
+
 // A peer that wants much has its part within a few round trips.
 func TestClaimsMoveFast(t *testing.T) {
 	for peers := 2; peers <= 5; peers++ {
