@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,10 +94,11 @@ func (fs *flushes) of(s *balancer.Server) *flush {
 func (fs *flushes) stopAll() {
 	fs.mu.Lock()
 	fs.closed = true
-	for _, f := range fs.list {
+	list := slices.Collect(maps.Values(fs.list))
+	fs.mu.Unlock()
+	for _, f := range list {
 		f.handOver()
 	}
-	fs.mu.Unlock()
 	enough := time.AfterFunc(flushStop, func() { close(fs.quit) })
 	defer enough.Stop()
 	fs.running.Wait()
