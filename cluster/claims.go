@@ -219,9 +219,11 @@ func (c *Claims) settle(now time.Time, s *claimed, kind ClaimKind) {
 		cl.here = here
 		need.Used = s.server.Allow(now, kind, here)
 	}
-	wish := here
-	if more := min(fair, possible); cl.crowded || need.Waiting > 0 || more-here >= cl.slack() {
-		wish = max(here, more)
+	most := min(fair, cl.limit-others)
+	c.grow(now, s, kind, most) // first: a bid that rises all the time is never acknowledged
+	wish := cl.here
+	if more := min(fair, possible); cl.crowded || need.Waiting > 0 || more-wish >= cl.slack() {
+		wish = max(wish, more)
 	}
 	if kind != ClaimRate {
 		wish = max(wish, min(need.Used, maxClaim))
@@ -235,13 +237,17 @@ func (c *Claims) settle(now time.Time, s *claimed, kind ClaimKind) {
 		c.change(s)
 		cl.raised = s.changed
 	}
-	if cl.bid > cl.here && c.known(cl.raised) {
-		if n := min(cl.bid, fair, cl.limit-others); n > cl.here {
-			cl.here = n
-			s.server.Allow(now, kind, n)
-		}
-	}
+	c.grow(now, s, kind, most)
 	c.pending = c.pending || need.Waiting > 0 || cl.bid != cl.here || cl.bid != wish
+}
+
+// grow takes what the others know to be bid for, and leave.
+func (c *Claims) grow(now time.Time, s *claimed, kind ClaimKind, most int64) {
+	cl := &s.claims[kind]
+	if n := min(cl.bid, most); n > cl.here && c.known(cl.raised) {
+		cl.here = n
+		s.server.Allow(now, kind, n)
+	}
 }
 
 // slack is how far a claim may be off while there is enough for all.

@@ -95,3 +95,28 @@ func TestClaimsAfterACut(t *testing.T) {
 		w.run(2 * time.Second)
 	}
 }
+
+// Nobody waits for good where there is enough for all, whatever was before.
+func TestClaimsFindRoom(t *testing.T) {
+	for seed := range uint64(22) {
+		peers := 2 + int(seed%11)
+		limit := int64(peers) * []int64{2, 10, 100, 400}[seed%4]
+		w := newClaimSim(t, seed, peers, map[string]int64{"mail/s1": limit})
+		w.run(2 * time.Second)
+		for range 6 {
+			least := floor(limit, peers)
+			rest := limit - least*int64(peers)
+			for _, i := range w.rng.Perm(peers) {
+				more := w.rng.Int64N(rest + 1)
+				rest -= more
+				w.procs[fmt.Sprint("lb", i+1)].servers["mail/s1"].want = least + more
+			}
+			w.run(3*time.Second + time.Duration(limit)*10*time.Millisecond/3) // until who has too many has not
+			for _, p := range w.procs {
+				if s := p.servers["mail/s1"]; s.wait > 0 {
+					t.Fatalf("seed %d: %d wait at %s: %s", seed, s.wait, p.name, w.tells("mail/s1"))
+				}
+			}
+		}
+	}
+}

@@ -82,6 +82,35 @@ func TestClaimsOfALimitThatFalls(t *testing.T) {
 	w.run(4 * time.Second)
 }
 
+// What a peer loses, session by session, another has at once.
+func TestClaimsFollow(t *testing.T) {
+	w := newClaimSim(t, 1, 3, map[string]int64{"mail/s1": 3600})
+	w.run(4 * time.Second)
+	w.want("mail/s1", 3400, 0, 0)
+	w.run(16 * time.Second)
+	w.want("mail/s1", 0, 3400, 0)
+	for range 10 {
+		w.run(time.Second)
+		if n := w.sum("mail/s1"); n < 3400 {
+			t.Fatalf("%d of 3600 are in use, though many wait: %s", n, w.tells("mail/s1"))
+		}
+	}
+}
+
+// What one of many peers wants it gets, though each of the others has but little
+// more than it should.
+func TestClaimsOfManyPeers(t *testing.T) {
+	w := newClaimSim(t, 1, 10, map[string]int64{"mail/s1": 4000})
+	w.run(4 * time.Second)
+	w.kill("lb5")
+	w.run(5 * time.Second)
+	w.boot("lb5").servers["mail/s1"].want = 3
+	w.run(4 * time.Second)
+	if s := w.procs["lb5"].servers["mail/s1"]; s.used[ClaimConn] != 3 || s.here[ClaimConn] != 400 {
+		t.Errorf("%d of 3 sessions, a claim of %d, want 400: %s", s.used[ClaimConn], s.here[ClaimConn], w.tells("mail/s1"))
+	}
+}
+
 // While there is enough for all, a claim that is off by little is left as it is,
 // and nobody looks at it more often for that.
 func TestClaimsAreLeftAlone(t *testing.T) {
