@@ -53,11 +53,13 @@ func VerifyClients(cfg *tls.Config, verify, caFile string) error {
 const reasonClientCert = "client_cert"
 
 // isClientCert reports whether it was the client's certificate that ended a
-// server's handshake: a bad one, or none where one is required. crypto/tls has no
-// error value for the latter; the words are guarded by a test.
+// server's handshake: a bad one, one whose key he has not, or none where one is
+// required. crypto/tls has error values for the first alone; the words are guarded
+// by a test.
 func isClientCert(err error) bool {
-	bad := (*tls.CertificateVerificationError)(nil)
-	return errors.As(err, &bad) || strings.Contains(err.Error(), "client didn't provide a certificate")
+	bad, text := (*tls.CertificateVerificationError)(nil), err.Error()
+	return errors.As(err, &bad) || strings.Contains(text, "client didn't provide a certificate") ||
+		strings.Contains(text, "client certificate")
 }
 
 // whyNoTLS counts a failed handshake and gives its reason.
@@ -89,8 +91,8 @@ func (p *prelogin) tookCert(info *loop.TLSInfo) {
 // mayWithout judges the certificate of a client whose TLS a proxy has ended, where
 // no handshake of ours comes behind it. False: one is required and he has no
 // good one, so the connection has been ended.
-func (p *prelogin) mayWithout(cert *proxyproto.Certificate) bool {
-	if p.set.Config.VerifyClient != VerifyRequired || p.set.Config.TLS == "implicit" || cert.Good() {
+func (p *prelogin) mayWithout() bool {
+	if !p.c.offload || p.set.Config.VerifyClient != VerifyRequired || p.set.Config.TLS == "implicit" || p.cert.Good() {
 		return true
 	}
 	for _, n := range p.counters() {

@@ -71,8 +71,12 @@ func (p *prelogin) tlsDone(err error) {
 	}
 	info := c.cli.TLS()
 	p.tookCert(&info)
+	if c.offload { // what a proxy asked of us is not what its client asked of it
+		p.sni, p.alpn = cmp.Or(p.sni, info.ServerName), cmp.Or(p.alpn, info.ALPN)
+	} else {
+		p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
+	}
 	c.tls, c.offload, c.reuse = info.Version, false, info.Resumed
-	p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
 	for _, n := range p.counters() {
 		n.TLSNow.Add(1)
 		n.TLSTot.Add(1)
