@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -77,15 +78,19 @@ func (p *prelogin) whyNoTLS(err error) (reason string) {
 	return reasonHandshake
 }
 
-// tookCert notes the certificate that came with the client's TLS. It has been
-// verified. What a proxy before us told of its client's TLS stands: the
-// certificate on this connection is the proxy's own then.
-func (p *prelogin) tookCert(info *loop.TLSInfo) {
-	if p.c.offload || info.PeerCert == nil {
+// took notes what came with the client's TLS: names, and his certificate, which
+// has been verified. What a proxy before us told of its client's TLS stands: what
+// came on this connection is then of the proxy itself.
+func (p *prelogin) took(info *loop.TLSInfo) {
+	if p.c.offload {
+		p.sni, p.alpn = cmp.Or(p.sni, info.ServerName), cmp.Or(p.alpn, info.ALPN)
 		return
 	}
-	p.cert = proxyproto.Certificate{Conn: !info.Resumed, Session: true, CN: proxyproto.Text(info.PeerCert.Subject.CommonName)}
-	p.c.noteCert(&p.cert)
+	p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
+	if info.PeerCert != nil {
+		p.cert = proxyproto.Certificate{Conn: !info.Resumed, Session: true, CN: proxyproto.Text(info.PeerCert.Subject.CommonName)}
+		p.c.noteCert(&p.cert)
+	}
 }
 
 // mayWithout judges the certificate of a client whose TLS a proxy has ended, where

@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"cmp"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -70,12 +69,7 @@ func (p *prelogin) tlsDone(err error) {
 		return
 	}
 	info := c.cli.TLS()
-	p.tookCert(&info)
-	if c.offload { // what a proxy asked of us is not what its client asked of it
-		p.sni, p.alpn = cmp.Or(p.sni, info.ServerName), cmp.Or(p.alpn, info.ALPN)
-	} else {
-		p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
-	}
+	p.took(&info)
 	c.tls, c.offload, c.reuse = info.Version, false, info.Resumed
 	for _, n := range p.counters() {
 		n.TLSNow.Add(1)
