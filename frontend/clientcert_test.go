@@ -245,30 +245,6 @@ func TestClientCertificateIsTold(t *testing.T) {
 	}
 }
 
-// A ticket of before gets nobody in whom the authorities of now do not know.
-func TestClientCertificateBehindReload(t *testing.T) {
-	first, second := newAuthority(t), newAuthority(t)
-	alice := first.issue("alice", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		p, cfg := first.verifies(VerifyRequired)
-		r := newRig(t, p)
-		cfg.MaxVersion, cfg.ClientSessionCache, cfg.Certificates = version, tls.NewLRUClientSessionCache(4), []tls.Certificate{alice}
-		if r.resumes(cfg) || !r.resumes(cfg) {
-			t.Error("the second connection does not resume")
-		}
-		next := r.set
-		next.TLS = r.set.TLS.Clone()
-		if err := VerifyClients(next.TLS, VerifyRequired, second.file); err != nil {
-			t.Fatal(err)
-		}
-		r.fe.Update(next)
-		if err := r.attempt(cfg); err == nil {
-			t.Errorf("TLS %x: a ticket got him in behind the reload", version)
-		}
-		r.eventually("it is counted", func() bool { return r.fe.BadCerts.Load() == 1 })
-	}
-}
-
 // What a proxy says of its client's certificate is passed on as it was said; a
 // certificate on the connection itself is then the proxy's.
 func TestClientCertificateOfAProxysClient(t *testing.T) {
