@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -53,11 +54,13 @@ func VerifyClients(cfg *tls.Config, verify, caFile string) error {
 const reasonClientCert = "client_cert"
 
 // isClientCert reports whether it was the client's certificate that ended a
-// server's handshake: a bad one, or none where one is required. crypto/tls has no
-// error value for the latter; the words are guarded by a test.
+// server's handshake: a bad one, one whose key he has not, or none where one is
+// required. crypto/tls has error values for the first alone; the words are guarded
+// by a test.
 func isClientCert(err error) bool {
-	bad := (*tls.CertificateVerificationError)(nil)
-	return errors.As(err, &bad) || strings.Contains(err.Error(), "client didn't provide a certificate")
+	bad, text := (*tls.CertificateVerificationError)(nil), err.Error()
+	return errors.As(err, &bad) || strings.Contains(text, "client didn't provide a certificate") ||
+		strings.Contains(text, "client certificate")
 }
 
 // whyNoTLS counts a failed handshake and gives its reason.
@@ -75,22 +78,26 @@ func (p *prelogin) whyNoTLS(err error) (reason string) {
 	return reasonHandshake
 }
 
-// tookCert notes the certificate that came with the client's TLS. It has been
-// verified. What a proxy before us told of its client's TLS stands: the
-// certificate on this connection is the proxy's own then.
-func (p *prelogin) tookCert(info *loop.TLSInfo) {
-	if p.c.offload || info.PeerCert == nil {
+// took notes what came with the client's TLS: names, and his certificate, which
+// has been verified. What a proxy before us told of its client's TLS stands: what
+// came on this connection is then of the proxy itself.
+func (p *prelogin) took(info *loop.TLSInfo) {
+	if p.c.offload {
+		p.sni, p.alpn = cmp.Or(p.sni, info.ServerName), cmp.Or(p.alpn, info.ALPN)
 		return
 	}
-	p.cert = proxyproto.Certificate{Conn: !info.Resumed, Session: true, CN: proxyproto.Text(info.PeerCert.Subject.CommonName)}
-	p.c.noteCert(&p.cert)
+	p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
+	if info.PeerCert != nil {
+		p.cert = proxyproto.Certificate{Conn: !info.Resumed, Session: true, CN: proxyproto.Text(info.PeerCert.Subject.CommonName)}
+		p.c.noteCert(&p.cert)
+	}
 }
 
 // mayWithout judges the certificate of a client whose TLS a proxy has ended, where
 // no handshake of ours comes behind it. False: one is required and he has no
 // good one, so the connection has been ended.
-func (p *prelogin) mayWithout(cert *proxyproto.Certificate) bool {
-	if p.set.Config.VerifyClient != VerifyRequired || p.set.Config.TLS == "implicit" || cert.Good() {
+func (p *prelogin) mayWithout() bool {
+	if !p.c.offload || p.set.Config.VerifyClient != VerifyRequired || p.set.Config.TLS == "implicit" || p.cert.Good() {
 		return true
 	}
 	for _, n := range p.counters() {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"imaplb/proxyproto"
+	"imaplb/sticktable"
 )
 
 // authority signs the certificates of clients.
@@ -108,8 +109,11 @@ func TestClientCertificates(t *testing.T) {
 	add("expired", ours.issue("alice", soon.Add(-2*time.Hour), x509.ExtKeyUsageClientAuth))
 	add("of another authority", others.issue("alice", soon, x509.ExtKeyUsageClientAuth))
 	add("for servers", ours.issue("alice", soon, x509.ExtKeyUsageServerAuth))
+	stolen := ours.issue("alice", soon, x509.ExtKeyUsageClientAuth)
+	stolen.PrivateKey = others.key
+	add("without its key", stolen)
 	good := map[string][]string{
-		VerifyNone: {"none", "good", "expired", "of another authority", "for servers"}, VerifyOptional: {"none", "good"}, VerifyRequired: {"good"},
+		VerifyNone: {"none", "good", "expired", "of another authority", "for servers", "without its key"}, VerifyOptional: {"none", "good"}, VerifyRequired: {"good"},
 	}
 	for verify, may := range good {
 		for name, cert := range certs {
@@ -241,30 +245,6 @@ func TestClientCertificateIsTold(t *testing.T) {
 	}
 }
 
-// A ticket of before gets nobody in whom the authorities of now do not know.
-func TestClientCertificateBehindReload(t *testing.T) {
-	first, second := newAuthority(t), newAuthority(t)
-	alice := first.issue("alice", time.Now().Add(time.Hour), x509.ExtKeyUsageClientAuth)
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		p, cfg := first.verifies(VerifyRequired)
-		r := newRig(t, p)
-		cfg.MaxVersion, cfg.ClientSessionCache, cfg.Certificates = version, tls.NewLRUClientSessionCache(4), []tls.Certificate{alice}
-		if r.resumes(cfg) || !r.resumes(cfg) {
-			t.Error("the second connection does not resume")
-		}
-		next := r.set
-		next.TLS = r.set.TLS.Clone()
-		if err := VerifyClients(next.TLS, VerifyRequired, second.file); err != nil {
-			t.Fatal(err)
-		}
-		r.fe.Update(next)
-		if err := r.attempt(cfg); err == nil {
-			t.Errorf("TLS %x: a ticket got him in behind the reload", version)
-		}
-		r.eventually("it is counted", func() bool { return r.fe.BadCerts.Load() == 1 })
-	}
-}
-
 // What a proxy says of its client's certificate is passed on as it was said; a
 // certificate on the connection itself is then the proxy's.
 func TestClientCertificateOfAProxysClient(t *testing.T) {
@@ -291,13 +271,17 @@ func TestClientCertificateOfAProxysClient(t *testing.T) {
 			r := newRig(t, p)
 			client := r.dial()
 			client.Conn = &prefixed{Conn: client.Conn, size: 1 << 20, first: fromClient("v2", func(h *proxyproto.Header) {
-				h.TLS, h.Client = c.said.TLS, c.said.Client
+				h.TLS, h.Client, h.ServerName = c.said.TLS, c.said.Client, "asked.test"
 			})}
 			client.secure(cfg)
 			client.want("ready")
 			_ = client.Close()
-			if h := <-got; h.Client != c.want {
-				t.Errorf("told %+v, want %+v", h.Client, c.want)
+			name := "asked.test" // of him, not what the proxy asks us for
+			if !c.said.TLS {
+				name = cfg.ServerName
+			}
+			if h := <-got; h.Client != c.want || h.ServerName != name {
+				t.Errorf("told %+v and the name %q, want %+v and %q", h.Client, h.ServerName, c.want, name)
 			}
 			if end := r.ended("closed"); end["client_cn"] != c.log {
 				t.Errorf("logged %v", end)
@@ -314,7 +298,7 @@ func TestClientCertificateRequiredOfAProxysClient(t *testing.T) {
 	p, cfg := ca.verifies(VerifyRequired)
 	p.addrs, p.config = []string{d.addr()}, proxied("starttls")
 	p.config.VerifyClient = VerifyRequired
-	r := newRig(t, p)
+	r, table := tracked(t, p)
 	for i, bad := range []proxyproto.Certificate{{}, {Conn: true, Session: true, Verify: 18, CN: "mallory"}, {CN: "mallory"}} {
 		c := r.dial()
 		c.send(fromClient("v2", func(h *proxyproto.Header) { h.TLS, h.Client = true, bad }))
@@ -324,6 +308,9 @@ func TestClientCertificateRequiredOfAProxysClient(t *testing.T) {
 		r.eventually("he is counted", func() bool { return r.fe.BadCerts.Load() == int64(i+1) })
 	}
 	r.ended(reasonClientCert)
+	if v, _ := table.Values(time.Now(), "192.0.2.1"); v[sticktable.ConnCnt] != 3 {
+		t.Errorf("%d connections are counted, want 3: the rules look at them", v[sticktable.ConnCnt])
+	}
 	c := r.dial()
 	c.send(fromClient("v2", func(h *proxyproto.Header) { h.TLS, h.Client = true, proxyproto.Certificate{Session: true, CN: "alice"} }))
 	c.want("* OK ")

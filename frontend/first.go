@@ -92,7 +92,7 @@ func (p *prelogin) known() {
 // proceed begins with the handshake or the greeting, once it is known who the
 // client is. early is what he has sent already.
 func (p *prelogin) proceed(early []byte) {
-	if !p.admit(time.Now()) {
+	if !p.admit(time.Now()) || !p.mayWithout() {
 		return
 	}
 	if p.set.Config.TLS == "implicit" {
@@ -166,9 +166,6 @@ func (p *prelogin) header(b, early []byte) {
 	c.noteCert(&p.cert)
 	if h.TLS {
 		c.tls, c.offload = tlsVersion(h.TLSVersion), true
-		if !p.mayWithout(&h.Client) {
-			return
-		}
 	}
 	p.proceed(early)
 }

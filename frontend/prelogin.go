@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"cmp"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -70,9 +69,8 @@ func (p *prelogin) tlsDone(err error) {
 		return
 	}
 	info := c.cli.TLS()
-	p.tookCert(&info)
+	p.took(&info)
 	c.tls, c.offload, c.reuse = info.Version, false, info.Resumed
-	p.sni, p.alpn = cmp.Or(info.ServerName, p.sni), cmp.Or(info.ALPN, p.alpn)
 	for _, n := range p.counters() {
 		n.TLSNow.Add(1)
 		n.TLSTot.Add(1)

@@ -48,7 +48,7 @@ func (f *Frontend) Ruling(now time.Time, src netip.Addr) (r Ruling) {
 	if r.Trusted {
 		return r
 	}
-	r.Level = f.e.penalties.level(now, src)
+	r.Level, _ = f.e.penalties.look(now, sourceOf(src))
 	r.Delay = session.LoginDelay(min(r.Level+1, maxLevel))
 	for _, d := range [...]sticktable.Data{sticktable.ConnCnt, sticktable.ConnRate, sticktable.ConnCur} {
 		if store.Has(d) {
@@ -97,22 +97,4 @@ func counterWords(store *sticktable.Store, v *sticktable.Values) string {
 		}
 	}
 	return strings.Join(list, ", ")
-}
-
-// level is that of a source, which is not changed by being asked about.
-func (p *penalties) level(now time.Time, src netip.Addr) int {
-	src = sourceOf(src)
-	set := &p.sets[p.setOf(src)]
-	set.mu.Lock()
-	defer set.mu.Unlock()
-	if set.list == nil {
-		return 0
-	}
-	for _, s := range set.list {
-		if s.src == src {
-			s.fall(now.Sub(p.born))
-			return int(s.level)
-		}
-	}
-	return 0
 }

@@ -138,7 +138,7 @@ func (h *Header) read(tlvs []pp.TLV) error {
 			h.TLS = ssl.ClientSSL()
 			version, _ := ssl.SSLVersion()
 			cn, _ := ssl.ClientCN()
-			h.TLSVersion = Text(version)
+			h.TLSVersion, h.Client = Text(version), Certificate{}
 			if h.TLS && (ssl.ClientCertConn() || ssl.ClientCertSess()) {
 				h.Client = Certificate{Conn: ssl.ClientCertConn(), Session: ssl.ClientCertSess(), Verify: ssl.Verify, CN: Text(cn)}
 			}

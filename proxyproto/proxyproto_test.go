@@ -36,6 +36,9 @@ var headers = []struct {
 	{"v2 with a name but no certificate", sigV2 + "\x21\x11\x00\x26" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" +
 		"\x20\x00\x17\x01\x00\x00\x00\x00\x21\x00\x07TLSv1.2" + "\x22\x00\x05alice",
 		Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), TLS: true, TLSVersion: "TLSv1.2"}},
+	{"v2 with TLS twice", sigV2 + "\x21\x11\x00\x38" + "\xc0\x00\x02\x01\xc0\x00\x02\x09\xdc\x04\x03\xe1" +
+		"\x20\x00\x17\x07\x00\x00\x00\x00\x21\x00\x07TLSv1.2" + "\x22\x00\x05alice" + "\x20\x00\x0f\x01\x00\x00\x00\x01\x21\x00\x07TLSv1.3",
+		Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), TLS: true, TLSVersion: "TLSv1.3"}},
 	{"v2 with a checksum", crcHeader, Header{Source: ap("192.0.2.1:56324"), Dest: ap("192.0.2.9:993"), ServerName: "example.org"}},
 }
 

@@ -3,10 +3,14 @@ package stats
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 const explainUsage = "Usage: explain user <user> [<backend>] [from <address>] [sni <name>] [bind <address|frontend>]"
+
+// questionWords are those with something behind them.
+var questionWords = []string{"from", "sni", "bind"}
 
 func explainUser(c *client, args []string) message {
 	q, bad := parseQuestion(args)
@@ -40,10 +44,13 @@ func parseQuestion(args []string) (q Question, bad string) {
 		return q, explainUsage
 	}
 	q.User, args = args[0], args[1:]
-	if len(args)%2 == 1 {
+	if len(args)%2 == 1 && !slices.Contains(questionWords, args[0]) {
 		q.Backend, args = args[0], args[1:]
 	}
 	for ; len(args) > 0; args = args[2:] {
+		if len(args) == 1 {
+			return q, explainUsage
+		}
 		word, is := args[0], args[1]
 		switch {
 		case is == "":

@@ -43,6 +43,11 @@ func TestClusterKeys(t *testing.T) {
 	if fresh == nil {
 		t.Fatalf("show keys = %q, want one that decrypts", a.ask("show keys"))
 	}
+	for command, want := range map[string]string{"use key 00000000": "key: none has the fingerprint 00000000", "forget peer x": `no dead peer is called "x"`} {
+		if said := strings.TrimSpace(a.ask(command)); said != want {
+			t.Errorf("%s: %q, want %q", command, said, want)
+		}
+	}
 	if said := a.ask("remove key " + old); strings.TrimSpace(said) == "" {
 		t.Error("the key that encrypts was removed")
 	}

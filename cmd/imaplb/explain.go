@@ -226,7 +226,12 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 func entryWords(now time.Time, is *balancer.Explained) string {
 	e := &is.Entry
 	text := fmt.Sprintf("lives on %s since %s, by %s; ", e.Server, ago(now, e.Stamp.When()), e.Writer)
-	if e.Sessions > 0 {
+	switch {
+	case e.Sessions == 1 && e.Local == 1:
+		return text + "1 session, at this peer"
+	case e.Sessions == 1:
+		return text + "1 session, at another peer"
+	case e.Sessions > 1:
 		return text + fmt.Sprintf("%d sessions, %d of them at this peer", e.Sessions, e.Local)
 	}
 	return text + fmt.Sprintf("no session, forgotten in %s", e.Expires.Sub(now).Round(time.Second))

@@ -154,12 +154,12 @@ func (n *node) AddKeys() (added int, err error) {
 	}
 	keys, err := peers.LoadKeys(n.mesh.cfg.KeyFile)
 	if err != nil {
-		return 0, err
+		return 0, ours(err)
 	}
 	before := len(ring.Keys())
 	for _, k := range keys {
 		if _, err := ring.Add(base64.StdEncoding.EncodeToString(k)); err != nil {
-			return 0, err
+			return 0, ours(err)
 		}
 	}
 	n.shareTickets()
@@ -183,7 +183,7 @@ func (n *node) changeKeys(change func(*peers.Ring) error) error {
 	}
 	err := change(ring)
 	n.shareTickets()
-	return err
+	return ours(err)
 }
 
 // shareTickets derives the TLS ticket keys from the cluster's, if it has some.
@@ -199,7 +199,7 @@ func (n *node) ForgetPeer(o stats.Order, name string) error {
 		return errors.New("this process has no peers")
 	}
 	if err := n.mesh.group.Load().Forget(name); err != nil {
-		return err
+		return ours(err)
 	}
 	n.cluster.Note(time.Now(), o.By, "forget peer "+name)
 	return nil

@@ -63,7 +63,7 @@ func ours(err error) error {
 // words are the text of such an error.
 func words(err error) string {
 	text := err.Error()
-	for _, name := range [...]string{"balancer: ", "cluster: ", "frontend: ", "hook: "} {
+	for _, name := range [...]string{"balancer: ", "cluster: ", "frontend: ", "hook: ", "peers: "} {
 		text = strings.TrimPrefix(text, name)
 	}
 	return text
