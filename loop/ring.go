@@ -119,6 +119,7 @@ const (
 	featCQESkip    = 1 << 11
 
 	registerEnable   = 12
+	registerWorkers  = 19
 	registerPbufRing = 22
 
 	enterGetEvents = 1 << 0
@@ -169,6 +170,9 @@ func openRing() (*ring, error) {
 	}
 	if err == nil {
 		err = r.addBuffers()
+	}
+	if err == nil {
+		err = r.boundWorkers()
 	}
 	if err != nil {
 		r.close()
@@ -239,6 +243,12 @@ func (r *ring) addBuffers() error {
 		_       [3]uint64
 	}{addr: uint64(uintptr(entries)), entries: ringBufs}
 	return r.register(registerPbufRing, unsafe.Pointer(&reg), 1)
+}
+
+// boundWorkers allows the kernel one thread for the ring. It hands a receive over
+// to one, which then waits, when it was woken 127 times and found nothing.
+func (r *ring) boundWorkers() error {
+	return r.register(registerWorkers, unsafe.Pointer(&[2]uint32{1, 1}), 2)
 }
 
 func (r *ring) register(op uintptr, arg unsafe.Pointer, n uintptr) error {
