@@ -79,7 +79,11 @@ func (l *Loop) Dial(to Addr, source netip.Addr, sc *SocketConfig, h Handler) (*C
 	if to.family == unix.AF_UNSPEC { // the zero Addr
 		return nil, fmt.Errorf("loop: dial: no address: %w", unix.EHOSTUNREACH)
 	}
-	fd, err := unix.Socket(to.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	const how = unix.SOCK_STREAM | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+	fd, err := unix.Socket(to.family, how, 0)
+	if err != nil && IsExhausted(err) && l.freed() {
+		fd, err = unix.Socket(to.family, how, 0)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("loop: dial %s: %w", to, err)
 	}

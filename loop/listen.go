@@ -186,13 +186,12 @@ func (ln *Listener) close() {
 	}
 }
 
-// closeFD closes the socket. Its address is free for another one then.
-// Connections that nobody has accepted are reset, that is the meaning.
+// closeFD closes the socket. Its address is free for another one then, though
+// the kernel may be slow to let go of what a ring awaits. Connections that
+// nobody has accepted are reset, that is the meaning.
 func (ln *Listener) closeFD() {
 	if ln.loop.ring != nil {
-		if ln.armed {
-			ln.loop.cancel(tag(ofListener, ln.gen, ln.fd))
-		}
+		_ = unix.Shutdown(ln.fd, unix.SHUT_RDWR) // listens no more, and ends what is awaited
 		ln.loop.submission(opClose, ln.fd, ofNothing).flags = sqeSkipSuccess
 		ln.loop.submit()
 		return
@@ -260,6 +259,8 @@ func (ln *Listener) accept() {
 			ln.deal(fd, from)
 		case err == unix.EAGAIN:
 			return
+		case IsExhausted(err) && ln.loop.freed():
+			// There is one again.
 		case IsExhausted(err):
 			ln.exhausted(err)
 			return

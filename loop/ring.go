@@ -32,6 +32,7 @@ const (
 // thread that called enable.
 type ring struct {
 	fd    int
+	how   uintptr  // of a call that waits
 	maps  [][]byte // what close unmaps
 	tail  uint32   // of the submissions, as far as they are filled in
 	batch []cqe    // completions that have been fetched and not yet served
@@ -117,12 +118,15 @@ const (
 	featNoDrop     = 1 << 1
 	featExtArg     = 1 << 8
 	featCQESkip    = 1 << 11
+	featNoIowait   = 1 << 17
 
 	registerEnable   = 12
+	registerWorkers  = 19
 	registerPbufRing = 22
 
 	enterGetEvents = 1 << 0
 	enterExtArg    = 1 << 3
+	enterNoIowait  = 1 << 7
 	sqCQOverflow   = 1 << 1
 
 	offsetSQEs = 0x10000000
@@ -161,7 +165,10 @@ func openRing() (*ring, error) {
 		return nil, fmt.Errorf("loop: io_uring_setup: %w", e)
 	}
 	unix.CloseOnExec(int(fd))
-	r := &ring{fd: int(fd), brief: unix.NsecToTimespec(int64(briefWait))}
+	r := &ring{fd: int(fd), how: enterGetEvents, brief: unix.NsecToTimespec(int64(briefWait))}
+	if p.features&featNoIowait != 0 { // Linux 6.15; before it, an idle loop looks as if it waited for a disk
+		r.how |= enterNoIowait
+	}
 	const need = featSingleMmap | featNoDrop | featExtArg | featCQESkip
 	err := errNoRing
 	if p.features&need == need {
@@ -169,6 +176,9 @@ func openRing() (*ring, error) {
 	}
 	if err == nil {
 		err = r.addBuffers()
+	}
+	if err == nil {
+		err = r.boundWorkers()
 	}
 	if err != nil {
 		r.close()
@@ -241,6 +251,12 @@ func (r *ring) addBuffers() error {
 	return r.register(registerPbufRing, unsafe.Pointer(&reg), 1)
 }
 
+// boundWorkers allows the kernel one thread for the ring. It hands a receive over
+// to one, which then waits, when it was woken 127 times and found nothing.
+func (r *ring) boundWorkers() error {
+	return r.register(registerWorkers, unsafe.Pointer(&[2]uint32{1, 1}), 2)
+}
+
 func (r *ring) register(op uintptr, arg unsafe.Pointer, n uintptr) error {
 	_, _, e := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), op, uintptr(arg), n, 0, 0)
 	if e != 0 {
@@ -307,10 +323,10 @@ func (r *ring) enter(wait bool) error {
 	var e unix.Errno
 	if wait {
 		arg := struct{ mask, size, ts uint64 }{ts: uint64(uintptr(unsafe.Pointer(&r.brief)))} // io_uring_getevents_arg
-		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 1, enterGetEvents|enterExtArg,
+		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 1, r.how|enterExtArg,
 			uintptr(unsafe.Pointer(&arg)), unsafe.Sizeof(arg))
 		if e == unix.ETIME && r.cqHead.Load() == r.cqTail.Load() {
-			_, _, e = unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, enterGetEvents, 0, 0)
+			_, _, e = unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, r.how, 0, 0)
 		}
 	} else { // as for readFD: it comes straight back
 		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 0, enterGetEvents, 0, 0)

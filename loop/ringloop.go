@@ -56,8 +56,9 @@ func (l *Loop) runRing() {
 		r.publish()
 		l.posts.run(l.task)
 	}
+	l.posts.end() // also behind an error: nobody runs them any more
 	l.closeAll()
-	l.submit()
+	l.reap()
 }
 
 // wake ends the wait of the loop.
@@ -73,8 +74,7 @@ func (l *Loop) awaitWake() {
 
 // submission is the next one to be filled in.
 func (l *Loop) submission(op uint8, fd int, user uint64) *sqe {
-	if l.ring.full() {
-		l.submit()
+	for l.ring.full() && l.submit() { // what is refused may fill the queue again
 	}
 	return l.ring.next(op, fd, user)
 }
@@ -95,11 +95,14 @@ func (l *Loop) handOver(wait bool) error {
 	return nil
 }
 
-// submit is handOver while the loop is busy with something else.
-func (l *Loop) submit() {
-	if err := l.handOver(false); err != nil {
+// submit is handOver while the loop is busy with something else. It reports
+// whether that went well.
+func (l *Loop) submit() bool {
+	err := l.handOver(false)
+	if err != nil {
 		l.log.Error("hand over to io_uring", "loop", l.ID, "err", err)
 	}
+	return err == nil
 }
 
 // settle finds what became of the sends that were handed over. Of one that went
@@ -107,21 +110,29 @@ func (l *Loop) submit() {
 // told of them is in the batch.
 func (l *Loop) settle(from int) {
 	r := l.ring
+	sends := r.sends
+	r.sends = r.sends[:0]
+	for i := range sends {
+		sends[i].c.send = 0
+	}
 	for i := from; i < len(r.batch); i++ {
-		e := &r.batch[i]
+		e := r.batch[i]
 		if e.user>>56 != ofSend {
 			continue
 		}
-		s := &r.sends[uint32(e.user)]
+		r.batch[i].user = ofNothing
+		s := &sends[uint32(e.user)]
 		at := int(uint32(e.user)) * ringSendMax
-		l.unsent(s.c, r.out[at:at+s.n], e.res)
-		e.user = ofNothing
+		l.unsent(s.c, r.out[at:at+s.n], e.res) // may hand over again, but sends nothing
 	}
-	for i := range r.sends {
-		r.sends[i].c.send = 0
-		r.sends[i] = send{}
+	clear(sends)
+}
+
+// settleAll makes Pending tell of all that was written up to now.
+func (l *Loop) settleAll() {
+	if l.ring != nil && len(l.ring.sends) > 0 {
+		l.submit()
 	}
-	r.sends = r.sends[:0]
 }
 
 // unsent keeps what the socket did not take.
@@ -157,8 +168,10 @@ func (l *Loop) enqueue(c *Conn, p []byte) bool {
 	if l.bulk || len(p) > ringSendMax {
 		return false
 	}
-	if len(r.sends) == ringSends || r.full() {
-		l.submit()
+	for len(r.sends) == ringSends || r.full() {
+		if !l.submit() {
+			return false
+		}
 	}
 	i := len(r.sends)
 	at := i * ringSendMax
@@ -181,7 +194,8 @@ func (c *Conn) flush() {
 }
 
 // await arms what w wants and is not armed. What is armed and not wanted stays
-// so, and is kept when it comes.
+// so, and is kept when it comes. It is noted first: a full queue is handed over,
+// which may find that the connection's own bytes were refused, and come here.
 func (c *Conn) await(w interest) {
 	l, fd := c.loop, c.FD()
 	switch {
@@ -189,36 +203,50 @@ func (c *Conn) await(w interest) {
 	case l.isKept(c):
 		l.Post(c.deliverKept)
 	case c.mode&much != 0:
-		l.submission(opPollAdd, fd, tag(ofReadable, l.conns.gen(fd), fd)).opArg = unix.POLLIN
 		c.has |= wantRead
+		l.submission(opPollAdd, fd, tag(ofReadable, l.conns.gen(fd), fd)).opArg = unix.POLLIN
 	default:
+		c.has |= wantRead
 		s := l.submission(opRecv, fd, tag(ofRecv, l.conns.gen(fd), fd))
 		s.flags, s.ioprio = sqeBufferSelect, recvPollFirst
-		c.has |= wantRead
 	}
 	if w&wantWrite != 0 && c.has&wantWrite == 0 {
-		s := l.submission(opPollAdd, fd, tag(ofWritable, l.conns.gen(fd), fd))
-		s.opArg = unix.POLLOUT
 		c.has |= wantWrite
+		l.submission(opPollAdd, fd, tag(ofWritable, l.conns.gen(fd), fd)).opArg = unix.POLLOUT
 	}
 }
 
-// closeSoon closes a descriptor behind what was written, and ends what is awaited.
+// closeSoon closes a descriptor behind what was written, and ends what is
+// awaited, which would hold the socket open. A receive ends when the socket
+// receives no more: the kernel would look for one that is to be cancelled among
+// all that are under way, a 128th of them at each close.
 func (l *Loop) closeSoon(fd int, gen uint32, has interest) {
 	if has&wantRead != 0 {
-		l.cancel(tag(ofRecv, gen, fd))
-		l.cancel(tag(ofReadable, gen, fd))
+		_ = unix.Shutdown(fd, unix.SHUT_RD) // of a socket that is not connected it ends, too
 	}
 	if has&wantWrite != 0 {
-		l.cancel(tag(ofWritable, gen, fd))
+		s := l.submission(opCancel, -1, ofNothing)
+		s.addr, s.flags = tag(ofWritable, gen, fd), sqeSkipSuccess
 	}
 	l.submission(opClose, fd, ofNothing).flags = sqeSkipSuccess
 }
 
-// cancel ends what is awaited: it would hold the socket open.
-func (l *Loop) cancel(user uint64) {
-	s := l.submission(opCancel, -1, ofNothing)
-	s.addr, s.flags = user, sqeSkipSuccess
+// freed closes what is queued to be closed, when there is no descriptor left,
+// and reports whether it is worth to ask for one again.
+func (l *Loop) freed() bool {
+	if l.ring == nil || l.ring.tail == l.ring.sqHead.Load() {
+		return false
+	}
+	l.submit()
+	return true
+}
+
+// reap waits until nothing is under way any more into memory of the loop.
+func (l *Loop) reap() {
+	r := l.ring
+	for l.submit(); len(r.batch) > 0; l.submit() {
+		r.batch = r.batch[:0]
+	}
 }
 
 // complete serves one completion. One that came for a descriptor that has been

@@ -16,7 +16,8 @@ type SocketConfig struct {
 }
 
 // apply sets the options on a TCP socket. On a listener it serves all sockets
-// accepted from it: the kernel hands the options down. How often a silent side
+// accepted from it: the kernel hands the options down. Urgent bytes are bytes like
+// others (RFC 6093 section 4): apart they would wake a ring's receive for nothing. How often a silent side
 // is asked is left to the kernel, since TCP_USER_TIMEOUT decides when it is
 // dead (tcp(7)), and every option costs a call for each login.
 func (sc *SocketConfig) apply(fd int) error {
@@ -29,6 +30,7 @@ func (sc *SocketConfig) apply(fd int) error {
 	for _, o := range [...]struct{ level, opt, v int }{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(sc.KeepAliveIdle)},
 		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(sc.UserTimeout.Milliseconds())},
 	} {

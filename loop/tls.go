@@ -95,6 +95,7 @@ func (t *tlsState) deliver(c *Conn) {
 		case errors.Is(err, io.EOF):
 			t.eof = true
 			t.pipe.in = nil
+			c.loop.settleAll() // Data may have written a moment ago, and EOF asks for Pending
 			c.eof()
 			return
 		default:
