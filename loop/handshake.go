@@ -32,7 +32,6 @@ type handshake struct {
 	over    error     // there will be no more in, and why
 	begun   bool      // it has its goroutine
 	held    bool      // the connection is paused until in is used up
-	idle    bool      // it wants no processor, since it waits for bytes
 	behind  bool      // bytes to be sent wait on the loop
 	since   time.Time // when it began to wait for the other side's flight
 	aborted bool
@@ -72,7 +71,6 @@ func (hs *handshake) feed(c *Conn, p []byte) {
 	in := hs.in
 	hold := hs.ready && len(in) > MaxHello
 	hs.held = hs.held || hold
-	hs.idleLocked(false)
 	hs.wake.Signal()
 	hs.mu.Unlock()
 	switch {
@@ -144,7 +142,6 @@ func (hs *handshake) submit() {
 
 // run does the handshake on a goroutine of its own.
 func (hs *handshake) run() {
-	defer hs.conn.loop.group.computing.Add(-1)
 	if !hs.begin() {
 		hs.slots.release()
 		return
@@ -186,19 +183,6 @@ func (hs *handshake) read(b []byte) (int, error) {
 	return n, nil
 }
 
-// idleLocked tells the loops whether to leave their processors to it.
-func (hs *handshake) idleLocked(idle bool) {
-	if hs.idle == idle {
-		return
-	}
-	hs.idle = idle
-	if idle {
-		hs.conn.loop.group.computing.Add(-1)
-	} else {
-		hs.conn.loop.group.computing.Add(1)
-	}
-}
-
 // silentLocked reports whether there is nothing to read yet.
 func (hs *handshake) silentLocked() bool { return len(hs.in) == 0 && hs.over == nil && !hs.aborted }
 
@@ -219,11 +203,9 @@ func (hs *handshake) await() {
 	s.mu.Unlock()
 
 	hs.mu.Lock()
-	hs.idleLocked(true)
 	for hs.silentLocked() {
 		hs.wake.Wait()
 	}
-	hs.idleLocked(false)
 	hs.mu.Unlock()
 
 	s.mu.Lock()

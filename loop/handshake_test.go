@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -311,34 +310,4 @@ func TestManyHandshakes(t *testing.T) {
 		}
 	}
 	s.idle(t)
-}
-
-// TestHandshakesLetGoOfProcessors: a handshake that waits for its client wants
-// none, whether it goes on, fails, or is closed.
-func TestHandshakesLetGoOfProcessors(t *testing.T) {
-	t.Parallel()
-	server, client := tlsConfigs(t, tls.VersionTLS13)
-	g := group(t, 2)
-	ln := serve(t, g, "tcp", accepts(secure(server, NewHandshakes(3, 1), echo(new(atomic.Int64), nil), nil)))
-	idle := func() bool { return g.computing.Load() == 0 }
-	for range 5 { // more than may be under way
-		b := &batch{Conn: dial(t, ln), free: 1} // the ClientHello goes out, the rest does not
-		c := tls.Client(b, client)
-		done := make(chan error, 1)
-		go func() { done <- c.Handshake() }() // ends below
-		if err := wait(t, done, "the client's side"); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "no handshake computes", idle)
-		_ = b.Conn.Close()
-	}
-	for range 5 {
-		c := tls.Client(dial(t, ln), client)
-		mustWrite(t, c, "x")
-		mustRead(t, c, "x")
-	}
-	raw := dial(t, ln)
-	mustWrite(t, raw, "\x16\x03\x01\x00\x05junk!")
-	_, _ = io.ReadAll(raw)
-	eventually(t, "no handshake computes", idle)
 }

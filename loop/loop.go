@@ -74,8 +74,6 @@ type Group struct {
 	next  atomic.Uint32
 	start time.Time
 	clock atomic.Int64 // see Coarse
-
-	computing atomic.Int64 // handshakes that want a processor
 }
 
 // Poller is how loops wait for their descriptors.

@@ -48,7 +48,6 @@ type ring struct {
 	bufTail uint16
 
 	brief unix.Timespec
-	share bool   // a wait gives the processor away at once
 	out   []byte // ringSends × ringSendMax
 	sends []send // of the next call
 	word  uint64 // what the eventfd's read brings
@@ -313,7 +312,6 @@ func (r *ring) next(op uint8, fd int, user uint64) *sqe {
 // is busy waits some 50 µs, and would lose its processor, and its thread would
 // have to be handed another, thousands of times a second. All others have a
 // processor that no loop needs; a garbage collection ends the wait by a signal.
-// Handshakes want more than that one: while any computes, it is told at once.
 const briefWait = 3 * time.Millisecond
 
 // enter hands over what is queued and fetches what has happened into batch,
@@ -323,17 +321,14 @@ func (r *ring) enter(wait bool) error {
 	r.sqTail.Store(r.tail)
 	n := uintptr(r.tail - r.sqHead.Load())
 	var e unix.Errno
-	switch {
-	case wait && r.share:
-		_, _, e = unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 1, r.how, 0, 0)
-	case wait:
+	if wait {
 		arg := struct{ mask, size, ts uint64 }{ts: uint64(uintptr(unsafe.Pointer(&r.brief)))} // io_uring_getevents_arg
 		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 1, r.how|enterExtArg,
 			uintptr(unsafe.Pointer(&arg)), unsafe.Sizeof(arg))
 		if e == unix.ETIME && r.cqHead.Load() == r.cqTail.Load() {
 			_, _, e = unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, r.how, 0, 0)
 		}
-	default: // as for readFD: it comes straight back
+	} else { // as for readFD: it comes straight back
 		_, _, e = unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), n, 0, enterGetEvents, 0, 0)
 	}
 	r.fetch()

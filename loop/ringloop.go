@@ -85,7 +85,6 @@ func (l *Loop) submission(op uint8, fd int, user uint64) *sqe {
 func (l *Loop) handOver(wait bool) error {
 	r := l.ring
 	from := len(r.batch)
-	r.share = l.group.computing.Load() > 0
 	for again := true; again; again = r.sqHead.Load() != r.tail {
 		if err := r.enter(wait); err != nil {
 			return err

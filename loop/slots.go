@@ -57,7 +57,6 @@ func (s *Handshakes) stay() {
 
 // begin gives a handshake that has its slot a goroutine.
 func (s *Handshakes) begin(hs *handshake) {
-	hs.conn.loop.group.computing.Add(1) // until it has run
 	select {
 	case s.work <- hs:
 	default:
@@ -141,7 +140,6 @@ func (s *Handshakes) longestSilentLocked() *handshake {
 // release gives the slot to the next in line.
 func (s *Handshakes) release() {
 	if hs := s.next(); hs != nil {
-		hs.conn.loop.group.computing.Add(1)
 		go hs.run() // takes over the slot; the caller's goroutine is not free yet
 	}
 }
