@@ -310,8 +310,8 @@ func (r *ring) next(op uint8, fd int, user uint64) *sqe {
 
 // briefWait is how long a loop waits before it tells Go's scheduler. A loop that
 // is busy waits some 50 µs, and would lose its processor, and its thread would
-// have to be handed another, thousands of times a second. All others have a
-// processor that no loop needs; a garbage collection ends the wait by a signal.
+// have to be handed another, thousands of times a second. So there should be more
+// processors than loops; a garbage collection ends the wait by a signal.
 const briefWait = 3 * time.Millisecond
 
 // enter hands over what is queued and fetches what has happened into batch,

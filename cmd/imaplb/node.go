@@ -121,7 +121,7 @@ func newNode(path string, cfg *conf.Config, out io.Writer) (*node, error) {
 		n.logs.Close()
 		return nil, err
 	}
-	spareProcessor(threads)
+	spareProcessors(threads)
 	n.parts.Store(&parts{conf: cfg})
 	return n, n.newCluster(cfg)
 }
