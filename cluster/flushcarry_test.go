@@ -132,9 +132,9 @@ func (m *mesh) kill(n int) {
 	m.flow()
 }
 
-// A peer that was started anew so fast that nobody missed it carries nothing: it
-// is heard by its silence.
-func TestFlushOfRestartedPeerIsCarriedOn(t *testing.T) {
+// restartedCarrier is a mesh in which the peer that carries a flush was started
+// anew so fast that nobody missed it.
+func restartedCarrier(t *testing.T) *mesh {
 	m := newMesh(t, 1, 3)
 	m.nodes[2].begin(aFlush(start))
 	m.flushing(4 * time.Second)
@@ -143,6 +143,13 @@ func TestFlushOfRestartedPeerIsCarriedOn(t *testing.T) {
 	for from := range m.nodes {
 		m.repair(from, 2)
 	}
+	return m
+}
+
+// A peer that was started anew so fast that nobody missed it carries nothing: it
+// is heard by its silence.
+func TestFlushOfRestartedPeerIsCarriedOn(t *testing.T) {
+	m := restartedCarrier(t)
 	m.flushing(flushSilent - 2*time.Second)
 	m.wantCarriers("soon")
 	m.flushing(4 * time.Second)
@@ -309,14 +316,7 @@ func TestCarriersThatSeeNobody(t *testing.T) {
 // An order to stop a flush reaches one whose peer was started anew, though nobody
 // has missed it yet.
 func TestFlushOfRestartedPeerIsStopped(t *testing.T) {
-	m := newMesh(t, 1, 3)
-	m.nodes[2].begin(aFlush(start))
-	m.flushing(4 * time.Second)
-	m.boot(2, nil)
-	m.members()
-	for from := range m.nodes {
-		m.repair(from, 2)
-	}
+	m := restartedCarrier(t)
 	if err := m.nodes[0].c.OrderFlushStop(m.now, "admin", "mail", "s1"); err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,11 @@ func TestMain(m *testing.M) {
 	ways := []Poller{Epoll, Ring}
 	if how := os.Getenv("LOOP_TEST_CHILD"); how != "" {
 		ways = []Poller{Poller(how)}
+	} else if r, err := openRing(); err == nil {
+		r.close()
+	} else {
+		fmt.Println("NOT TESTED with io_uring, which this system does not allow:", err)
+		ways = ways[:1]
 	}
 	for _, poller = range ways {
 		if code := m.Run(); code != 0 {

@@ -61,9 +61,11 @@ func (l *Loop) runRing() {
 	l.reap()
 }
 
+// one is what is written to an eventfd.
+var one = binary.NativeEndian.AppendUint64(nil, 1)
+
 // wake ends the wait of the loop.
 func (l *Loop) wake() {
-	one := binary.NativeEndian.AppendUint64(nil, 1)
 	_, _ = unix.Write(l.wakeFD, one) // it cannot fail
 }
 
