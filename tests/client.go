@@ -203,10 +203,12 @@ func (c *client) alive() {
 
 func (c *client) close() { c.conn.Close() }
 
-// logout ends a session as a polite client does.
+// logout ends a session as a polite client does: it reads to the end. Closed
+// with a byte unread, be it TLS's close_notify, the connection would be reset.
 func (c *client) logout() {
 	c.t.Helper()
 	c.ok("LOGOUT")
+	c.closed(patience)
 	c.close()
 }
 
