@@ -3,8 +3,10 @@ package tests
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -122,4 +124,37 @@ func savedIn(dir, user string) bool {
 		}
 	}
 	return false
+}
+
+// An address that another process has is waited for: the kernel frees those of
+// an imaplb that was killed a moment behind its end.
+func TestStartAwaitsAddress(t *testing.T) {
+	t.Parallel()
+	for _, freed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("freed=%t", freed), func(t *testing.T) {
+			t.Parallel()
+			l := newLB(t, options{servers: serversOf(sharedDovecots(t)[0])})
+			other, err := net.Listen("tcp", l.plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			l.begin()
+			within(t, patience, "it says that it waits", func() bool {
+				return strings.Contains(l.log(), `msg="address in use, trying on" bind=`+l.plain)
+			})
+			if freed {
+				other.Close()
+				l.ready()
+				loggedIn(t, l.plain, newUser()).logout()
+				return
+			}
+			if err := l.waitExit(patience); err == nil {
+				t.Error("it started without its address")
+			}
+			if log := l.log(); !strings.Contains(log, "frontend.plain.bind: ") || !strings.Contains(log, "address already in use") {
+				t.Errorf("it does not say what is wrong: %s", log)
+			}
+		})
+	}
 }

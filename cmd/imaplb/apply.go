@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"imaplb/balancer"
@@ -24,6 +25,12 @@ const firstID = 2
 
 // resolveTimeout bounds looking up the names of all servers at start and reload.
 const resolveTimeout = 10 * time.Second
+
+// Addresses in use are tried again for bindPatience in all, each bindPause.
+const (
+	bindPatience = 2 * time.Second
+	bindPause    = 10 * time.Millisecond
+)
 
 // plan is everything about a configuration that can fail, done before anything
 // is changed.
@@ -139,6 +146,7 @@ func protocols(f conf.Frontend) []string {
 
 // bind opens the sockets that are not open yet.
 func (n *node) bind(ctx context.Context, cfg *conf.Config, p *plan) (faults []error) {
+	until := time.Now().Add(bindPatience)
 	have := map[string][]string{}
 	for _, f := range n.parts.Load().conf.Frontends {
 		if n.frontend(f.Name) != nil {
@@ -151,7 +159,7 @@ func (n *node) bind(ctx context.Context, cfg *conf.Config, p *plan) (faults []er
 			if slices.Contains(have[f.Name], addr) {
 				continue
 			}
-			l, err := n.engine.Listen(ctx, addr)
+			l, err := n.listen(ctx, addr, until)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("%s: frontend.%s.bind: %w", n.path, f.Name, err))
 				continue
@@ -160,6 +168,26 @@ func (n *node) bind(ctx context.Context, cfg *conf.Config, p *plan) (faults []er
 		}
 	}
 	return faults
+}
+
+// listen waits for an address in use to become free until the time given. The
+// kernel takes the rings of a process that was killed apart behind its end, and
+// their listeners live until then: some 40 ms, longer on a busy machine.
+func (n *node) listen(ctx context.Context, addr string, until time.Time) (*frontend.Listener, error) {
+	for said := false; ; said = true {
+		l, err := n.engine.Listen(ctx, addr)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(until) {
+			return l, err
+		}
+		if !said {
+			n.log.Warn("address in use, trying on", "bind", addr, "for", bindPatience)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(bindPause):
+		}
+	}
 }
 
 // release closes what a plan that will not be carried out has opened.
