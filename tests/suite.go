@@ -118,8 +118,11 @@ func (s *suite) close() {
 }
 
 // freePort returns a TCP port of 127.0.0.1 that nobody listens on and that no
-// other test gets.
+// other test gets. No process is started meanwhile: it would have the listener,
+// too, until it becomes another program, and the port in use.
 func (s *suite) freePort() (int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for {
 		port := firstPort + int(s.ports.Add(1)-firstPort)%(lastPort-firstPort)
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
