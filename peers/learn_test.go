@@ -44,6 +44,30 @@ func TestLearningFromAll(t *testing.T) {
 	})
 }
 
+// TestLearningPastFullEvents: what is learned is noticed though nobody has time to
+// hear of it.
+func TestLearningPastFullEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := idle(t)
+		p := &peer{name: "x", state: StateAlive, remote: NewRemote("x")}
+		p.stream = stub(t, g, p)
+		g.peers["x"] = p
+		for range maxEvents {
+			g.say(PeerDown, "x", "", "")
+		}
+		time.AfterFunc(time.Second, func() {
+			p.remote.mu.Lock()
+			p.stream.link.greeted = true // it shares no state
+			p.remote.mu.Unlock()
+			g.up(p.stream)
+		})
+		begun := time.Now()
+		if l := g.Learn(t.Context(), time.Hour); l.How != HowLearned || time.Since(begun) != time.Second {
+			t.Errorf("%+v after %v, want learned after 1 s", l, time.Since(begun))
+		}
+	})
+}
+
 // TestAloneWhileJoinsGoOn: a first packet that was lost is sent again before a
 // process thinks that it is alone.
 func TestAloneWhileJoinsGoOn(t *testing.T) {
