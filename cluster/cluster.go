@@ -55,6 +55,7 @@ type Cluster struct {
 	// Immutable after New.
 	self    string
 	effects Effects
+	begun   uint64 // a time of the clock: what was said before is no news here
 
 	held   atomic.Pointer[map[moveKey]struct{}] // keys of holds: replaced, never written to
 	pinMap atomic.Pointer[map[moveKey]string]   // servers of pins: replaced, never written to
@@ -99,7 +100,7 @@ func New(now time.Time, self string, cfg Config, effects Effects) (*Cluster, err
 		return nil, fmt.Errorf("%w: of this peer", ErrName)
 	}
 	c := &Cluster{
-		self: self, effects: effects, cfg: cfg,
+		self: self, effects: effects, begun: wall(now), cfg: cfg,
 		facts:    newStore(now, self),
 		members:  members{alive: []string{self}, known: []string{self}},
 		health:   newVerdicts(),
