@@ -33,6 +33,33 @@ func TestJoinCutsThePauseShort(t *testing.T) {
 	}
 }
 
+// Entries of join that come later are asked, and those that go are forgotten,
+// though not the peers that they led to.
+func TestSetJoin(t *testing.T) {
+	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
+	list := append([]string{b.self.address, "127.0.0.1:1"}, make([]string, MaxJoin)...)
+	a.SetJoin(list)
+	list[0] = "" // it is the caller's
+	mesh(t, 1, a, b)
+	a.Group.mu.Lock()
+	if len(a.entries) != MaxJoin {
+		t.Errorf("%d entries, want %d", len(a.entries), MaxJoin)
+	}
+	a.Group.mu.Unlock()
+	a.SetJoin(nil)
+	a.Group.mu.Lock()
+	if n := len(a.resolved) + len(a.failing); n > 0 || a.peers["b"].state != StateAlive {
+		t.Errorf("%d entries are remembered, b is %s", n, a.peers["b"].state)
+	}
+	a.Group.mu.Unlock()
+	b.Close()
+	a.sees(t, PeerDead, "b", 1)
+	cfg := testConfig("b")
+	cfg.Bind = b.self.address
+	start(t, cfg)
+	a.sees(t, PeerUp, "b", 2)
+}
+
 // A peer that breaks off each handshake is told of once a minute, though each
 // time the error names another port; the lines that are remembered stay few.
 func TestBrokenHandshakesAreTold(t *testing.T) {
