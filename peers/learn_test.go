@@ -1,6 +1,8 @@
 package peers
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +83,46 @@ func TestAloneWhileJoinsGoOn(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAllStartAtOnce: peers that wait for each other's tables wait for nobody's
+// readiness, and each has what any of them had saved.
+func TestAllStartAtOnce(t *testing.T) {
+	a, b, c := trio(t)
+	var again []*node
+	for _, n := range []*node{a, b, c} {
+		n.Close()
+	}
+	for i, n := range []*node{a, b, c} {
+		cfg := testConfig(n.cfg.Name, a, b, c)
+		cfg.Bind = n.self.address
+		m, err := newNode(t, cfg, Known{"a", a.self.address}, Known{"b", b.self.address}, Known{"c", c.self.address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(m.m, fmt.Sprint(n.cfg.Name, "-"), 10*(i+1))
+		again = append(again, m)
+	}
+	var wg sync.WaitGroup
+	for _, n := range again {
+		wg.Go(func() {
+			if err := n.Start(t.Context()); err != nil {
+				t.Errorf("%s: %v", n.cfg.Name, err)
+				return
+			}
+			t.Cleanup(n.Close)
+			if l := n.Learn(t.Context(), patience); l.How == HowFailed {
+				t.Errorf("%s: %+v", n.cfg.Name, l)
+			}
+		})
+	}
+	wg.Wait()
+	mesh(t, 1, again...)
+	for _, n := range again {
+		for i, from := range []string{"a", "b", "c"} {
+			n.holds(t, fmt.Sprintf("%s-%d", from, 10*(i+1)-1), uint64(10*(i+1)))
+		}
+	}
 }
 
 // TestLearningUnderAnOldName: the others have not yet missed the process before.
