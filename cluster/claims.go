@@ -159,7 +159,8 @@ func (c *Claims) change(s *claimed) {
 // what is free. soon says that it wants to be called again after ClaimPace;
 // else a second is enough.
 func (c *Claims) Step(now time.Time) (soon bool) {
-	if now.Sub(c.stepped) >= claimLapse {
+	// The wall clock counts as well: while a machine is suspended the other one stands.
+	if max(now.Sub(c.stepped), now.Round(0).Sub(c.stepped.Round(0))) >= claimLapse {
 		c.lapse(now)
 	}
 	c.stepped = now
