@@ -133,8 +133,8 @@ func (g *Group) isNews(target string, failing bool) bool {
 
 // resolve returns all addresses of "host:port", as the peers advertise them.
 func resolve(ctx context.Context, target string) ([]string, error) {
-	if _, err := netip.ParseAddrPort(target); err == nil {
-		return []string{target}, nil
+	if a, err := netip.ParseAddrPort(target); err == nil {
+		return []string{netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()}, nil
 	}
 	host, port, err := net.SplitHostPort(target)
 	if err != nil {

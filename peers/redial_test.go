@@ -60,6 +60,21 @@ func TestSetJoin(t *testing.T) {
 	a.sees(t, PeerUp, "b", 2)
 }
 
+// Addresses are compared with those that members have: one that is written in
+// another way would be joined again and again.
+func TestResolveIsCanonical(t *testing.T) {
+	for target, want := range map[string]string{
+		"10.0.0.1:7946":                 "10.0.0.1:7946",
+		"[2001:DB8:0:0::1]:7946":        "[2001:db8::1]:7946",
+		"[::ffff:10.0.0.1]:7946":        "10.0.0.1:7946",
+		"[0:0:0:0:0:ffff:a00:1]:000080": "10.0.0.1:80",
+	} {
+		if got, err := resolve(t.Context(), target); err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("resolve(%q) = %q, %v, want %q", target, got, err, want)
+		}
+	}
+}
+
 // A peer that breaks off each handshake is told of once a minute, though each
 // time the error names another port; the lines that are remembered stay few.
 func TestBrokenHandshakesAreTold(t *testing.T) {
