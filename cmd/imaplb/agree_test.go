@@ -71,11 +71,11 @@ func (c *couple) flow() {
 	}
 }
 
-// run lets time pass with so many logins each 200 ms.
+// run lets time pass with so many logins each 400 ms.
 func (c *couple) run(d time.Duration, logins int) {
 	c.t.Helper()
 	for end := c.now.Add(d); c.now.Before(end); {
-		c.now = c.now.Add(200 * time.Millisecond)
+		c.now = c.now.Add(400 * time.Millisecond)
 		for range logins {
 			c.login(fmt.Sprint("user", c.rng.IntN(20_000)), c.rng.IntN(2))
 		}
@@ -121,11 +121,11 @@ func TestHealthyPeersRepairLittle(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCouple(t, test.size, test.ahead)
-			c.run(8*time.Minute, 10)
+			c.run(5*time.Minute, 10)
 			for i := range c.sides {
 				info := c.sides[i].remote.Info()
 				again := float64(info.Counters.RepairedIn) / float64(info.Counters.EntriesIn)
-				if ago := c.now.Sub(info.Agreed); again > test.most || test.ahead == 0 && ago > 4*time.Minute {
+				if ago := c.now.Sub(info.Agreed); again > test.most || test.ahead == 0 && ago > 3*time.Minute {
 					t.Errorf("%d entries came as updates, %.1f %% of that again, at most %.0f %%; agreed %v ago",
 						info.Counters.EntriesIn, 100*again, 100*test.most, ago)
 				}
