@@ -143,9 +143,14 @@ func resolve(ctx context.Context, target string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, introWithin)
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	var addrs []string
-	for _, ip := range ips {
+	return addressesOf(ips, port), err
+}
+
+// addressesOf has the addresses of a name, of which MaxPeers count: more there
+// cannot be.
+func addressesOf(ips []netip.Addr, port string) (addrs []string) {
+	for _, ip := range ips[:min(len(ips), MaxPeers)] {
 		addrs = append(addrs, net.JoinHostPort(ip.Unmap().String(), port))
 	}
-	return addrs, err
+	return addrs
 }

@@ -2,6 +2,8 @@ package peers
 
 import (
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +64,7 @@ func TestSetJoin(t *testing.T) {
 
 // Addresses are compared with those that members have: one that is written in
 // another way would be joined again and again.
-func TestResolveIsCanonical(t *testing.T) {
+func TestResolve(t *testing.T) {
 	for target, want := range map[string]string{
 		"10.0.0.1:7946":                 "10.0.0.1:7946",
 		"[2001:DB8:0:0::1]:7946":        "[2001:db8::1]:7946",
@@ -72,6 +74,10 @@ func TestResolveIsCanonical(t *testing.T) {
 		if got, err := resolve(t.Context(), target); err != nil || len(got) != 1 || got[0] != want {
 			t.Errorf("resolve(%q) = %q, %v, want %q", target, got, err, want)
 		}
+	}
+	ips := slices.Repeat([]netip.Addr{netip.MustParseAddr("::ffff:10.0.0.1")}, MaxPeers+1)
+	if got := addressesOf(ips, "7946"); len(got) != MaxPeers || got[0] != "10.0.0.1:7946" {
+		t.Errorf("%d addresses, the first is %q", len(got), got[0])
 	}
 }
 
