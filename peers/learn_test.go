@@ -85,6 +85,32 @@ func TestAloneWhileJoinsGoOn(t *testing.T) {
 	})
 }
 
+// TestAnotherAddress: a peer that was killed is back at once with another address,
+// before the others, who dial it, have missed it.
+func TestAnotherAddress(t *testing.T) {
+	a, b, c := trio(t)
+	c.Close()
+	cfg := testConfig("c", b)
+	cfg.Bind = "127.0.0.2:0"
+	again := start(t, cfg)
+	if l := again.Learn(t.Context(), patience); l.How != HowLearned {
+		t.Errorf("%+v, want learned", l)
+	}
+	for i, n := range []*node{a, b} {
+		n.sees(t, PeerUp, "c", 2)
+		n.m.Set(n.cfg.Name, uint64(i+1))
+		again.holds(t, n.cfg.Name, uint64(i+1))
+		for _, p := range n.Peers() {
+			if p.Name == "c" && (p.Addr != again.self.address || p.State != StateAlive) {
+				t.Errorf("%s: c is %s at %s, want alive at %s", n.cfg.Name, p.State, p.Addr, again.self.address)
+			}
+		}
+		if alive, known := n.Count(); alive != 3 || known != 3 {
+			t.Errorf("%s: %d alive of %d, want 3 of 3", n.cfg.Name, alive, known)
+		}
+	}
+}
+
 // TestAllStartAtOnce: peers that wait for each other's tables wait for nobody's
 // readiness, and each has what any of them had saved.
 func TestAllStartAtOnce(t *testing.T) {
