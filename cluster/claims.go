@@ -22,13 +22,14 @@ const (
 
 // Bounds and times of claims.
 const (
-	MaxClaims  = 900                   // servers with limits that are shared; what is beyond has its limits at each peer
-	ClaimPace  = 50 * time.Millisecond // between two calls of Step
-	claimBeat  = time.Second           // at the latest each peer hears something
-	claimMute  = 5 * time.Second       // a new peer that has said nothing for so long is of an older version, or still learns
-	claimQuiet = 15 * time.Second      // one that was heard before; then its claims are shared out as if it were dead
-	claimTurn  = 4                     // seconds in which the same peer has what does not come out even
-	maxClaim   = math.MaxInt32         // greatest number told
+	MaxClaims  = 900                     // servers with limits that are shared; what is beyond has its limits at each peer
+	ClaimPace  = 50 * time.Millisecond   // between two calls of Step
+	claimBeat  = time.Second             // at the latest each peer hears something
+	claimMute  = 5 * time.Second         // a new peer that has said nothing for so long is of an older version, or still learns
+	claimQuiet = 15 * time.Second        // one that was heard before; then its claims are shared out as if it were dead
+	claimLapse = 1500 * time.Millisecond // without a call of Step the others may have found this process dead
+	claimTurn  = 4                       // seconds in which the same peer has what does not come out even
+	maxClaim   = math.MaxInt32           // greatest number told
 )
 
 // Need is what this process has of a limit of a server, and wants.
@@ -76,6 +77,7 @@ type Claims struct {
 	byID        map[uint64]*claimed // servers and those that have gone but are not forgotten
 	shared      int                 // servers with limits, MaxClaims at most
 	peers       map[string]*claimPeer
+	stepped     time.Time // when Step was called last
 
 	// Of one Step.
 	names   []string // peers that count, and this one, sorted
@@ -157,6 +159,11 @@ func (c *Claims) change(s *claimed) {
 // what is free. soon says that it wants to be called again after ClaimPace;
 // else a second is enough.
 func (c *Claims) Step(now time.Time) (soon bool) {
+	// The wall clock counts as well: while a machine is suspended the other one stands.
+	if max(now.Sub(c.stepped), now.Round(0).Sub(c.stepped.Round(0))) >= claimLapse {
+		c.lapse(now)
+	}
+	c.stepped = now
 	c.count(now)
 	c.pending = false
 	for _, s := range c.servers {
@@ -169,6 +176,31 @@ func (c *Claims) Step(now time.Time) (soon bool) {
 	}
 	c.forget()
 	return c.pending
+}
+
+// lapse is for a process that did not run for a while: the others may have found
+// it dead and taken what it had. It gives up what it does not use, and has more
+// again when all have heard its bids anew. That it heard nothing meanwhile says
+// nothing of them.
+func (c *Claims) lapse(now time.Time) {
+	for _, p := range c.peers {
+		if p.since = now; !p.heard.IsZero() {
+			p.heard = now
+		}
+	}
+	if len(c.peers) == 0 {
+		return
+	}
+	for _, s := range c.servers {
+		c.change(s)
+		for kind := range claimKinds {
+			if cl := &s.claims[kind]; cl.limit > 0 {
+				cl.here = min(cl.here, s.server.Need(now, kind).Used)
+				s.server.Allow(now, kind, cl.here)
+				cl.raised = s.changed
+			}
+		}
+	}
 }
 
 // limits takes the limits as they are now. A server beyond the bound has them

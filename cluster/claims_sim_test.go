@@ -25,6 +25,8 @@ type claimSim struct {
 	runs   uint64
 	cut    map[string]bool // one side of a cut, nil for none
 	shaky  time.Time       // until then the sums need not hold: peers meet again
+	over   int64           // by how much a sum may pass its limit: sessions of one that was found dead
+	paused map[string]bool // those that do not run
 }
 
 type claimPacket struct {
@@ -202,7 +204,7 @@ func (w *claimSim) deliver() {
 	w.air = rest
 	w.rng.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	for _, m := range due {
-		if p := w.procs[m.to]; p != nil && w.together(m.from, m.to) {
+		if p := w.procs[m.to]; p != nil && w.together(m.from, m.to) && !w.paused[m.to] {
 			if err := p.claims.Receive(w.now, m.from, m.blob); err != nil {
 				w.t.Fatalf("%s from %s: %v", m.to, m.from, err)
 			}
@@ -212,6 +214,9 @@ func (w *claimSim) deliver() {
 }
 
 func (w *claimSim) step(p *claimProc) {
+	if w.paused[p.name] {
+		return
+	}
 	for _, s := range p.servers {
 		waited := s.wait
 		s.serve(int64(w.rng.IntN(2)))
@@ -251,8 +256,8 @@ func (w *claimSim) check() {
 		return
 	}
 	for server, limit := range w.limits {
-		if n := w.sum(server); n > limit {
-			w.t.Fatalf("%v: the claims on %s are %d together, at most %d: %s", w.now.Sub(start), server, n, limit, w.tells(server))
+		if n := w.sum(server); n > limit+w.over {
+			w.t.Fatalf("%v: the claims on %s are %d together, at most %d: %s", w.now.Sub(start), server, n, limit+w.over, w.tells(server))
 		}
 	}
 }

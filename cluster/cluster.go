@@ -55,6 +55,7 @@ type Cluster struct {
 	// Immutable after New.
 	self    string
 	effects Effects
+	begun   uint64 // a time of the clock: what was said before is no news here
 
 	held   atomic.Pointer[map[moveKey]struct{}] // keys of holds: replaced, never written to
 	pinMap atomic.Pointer[map[moveKey]string]   // servers of pins: replaced, never written to
@@ -72,7 +73,8 @@ type Cluster struct {
 	servers  map[target]struct{}  // those in this peer's file
 	down     map[string]time.Time // dead peers whose grace runs, since when
 	counters Counters
-	tooEarly map[string]bool // peers whose clock is known to be ahead
+	tooEarly map[string]bool // peers whose facts are refused, as their clock is ahead
+	astray   map[string]bool // peers whose clock was told to be far off
 	noRoom   time.Time       // when making room failed last
 	sweepAt  time.Time
 	latest   int64 // ms since 1970 of the last Tick
@@ -99,7 +101,7 @@ func New(now time.Time, self string, cfg Config, effects Effects) (*Cluster, err
 		return nil, fmt.Errorf("%w: of this peer", ErrName)
 	}
 	c := &Cluster{
-		self: self, effects: effects, cfg: cfg,
+		self: self, effects: effects, begun: wall(now), cfg: cfg,
 		facts:    newStore(now, self),
 		members:  members{alive: []string{self}, known: []string{self}},
 		health:   newVerdicts(),
@@ -109,6 +111,7 @@ func New(now time.Time, self string, cfg Config, effects Effects) (*Cluster, err
 		flushes:  map[target]flushNews{},
 		down:     map[string]time.Time{},
 		tooEarly: map[string]bool{},
+		astray:   map[string]bool{},
 		sweepAt:  now.Add(sweepEvery),
 	}
 	return c, nil

@@ -96,6 +96,15 @@ func (c *Cluster) note(e Event) {
 	c.events.add(e)
 }
 
+// noteNews is note for what was said at a time of the clock. What is older than
+// this process and over, or was done by order and holds since, it learned from
+// the others or from its file: they have told it. mu is held.
+func (c *Cluster) noteNews(said uint64, e Event) {
+	if said >= c.begun {
+		c.note(e)
+	}
+}
+
 func clip(s string) string { return clipTo(s, maxText) }
 
 func clipTo(s string, limit int) string {

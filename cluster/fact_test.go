@@ -186,18 +186,6 @@ func TestFactsFromTheFuture(t *testing.T) {
 	}
 }
 
-// A clock that was far ahead leaves this peer's times there: it says so.
-func TestClockSetBack(t *testing.T) {
-	c := newOne(t, "lb1")
-	for _, at := range []time.Duration{0, time.Hour, time.Hour - maxAhead + time.Millisecond, -time.Hour} {
-		c.Tick(start.Add(at))
-	}
-	all := c.Events(0)
-	if len(all) != 1 || !strings.HasPrefix(all[0].What, "the clock of this peer was set back by 1h59m0s") || all[0].Kind != EventClock {
-		t.Errorf("events %v, want one of the last step", all)
-	}
-}
-
 func TestMalformedMessages(t *testing.T) {
 	ok := &fact{key: "later/1", value: "v", time: wall(start), writer: "lb2"}
 	long := func(change func(*fact)) []byte {

@@ -173,8 +173,10 @@ func (c *Cluster) noteFlush(now time.Time, was, is *Flush, f *fact) {
 		return // only the numbers are others
 	}
 	e := Event{Time: now, Kind: EventFlush, Who: is.By, Where: f.writer, When: when(f.time)}
+	said := f.time
 	switch is.Phase {
 	case FlushRuns:
+		said = wall(is.Since) // the fact is said again all the time
 		e.What = fmt.Sprintf("flush of %s begun, %d users at once", t, is.Parallel)
 	case FlushEnded:
 		e.What = fmt.Sprintf("flush of %s ended", t)
@@ -184,7 +186,7 @@ func (c *Cluster) noteFlush(now time.Time, was, is *Flush, f *fact) {
 			e.Outcome += ", " + is.Note
 		}
 	}
-	c.note(e)
+	c.noteNews(said, e)
 }
 
 // flushExpired is for a flush of which nothing was heard any more. mu is held.

@@ -91,7 +91,7 @@ func (c *Cluster) hold(now time.Time, k moveKey, m *move, f *fact) {
 	}
 	c.holds[k] = &hold{id: m.id, server: m.server, until: until, expires: m.expires(), own: c.own[m.id]}
 	c.heldOld = true
-	c.noteMove(now, k, m, f, "begun")
+	c.note(moveEvent(now, k, m, f, "begun"))
 	c.later(func() { c.effects.CloseUser(k.table, k.key, m.server) })
 }
 
@@ -117,7 +117,7 @@ func (c *Cluster) Gone(now time.Time, table, key, except string) {
 // is held.
 func (c *Cluster) release(now time.Time, k moveKey, m *move, f *fact) {
 	if m.stamp.Time == 0 {
-		c.noteMove(now, k, m, f, "given up: "+m.why)
+		c.noteNews(f.time, moveEvent(now, k, m, f, "given up: "+m.why))
 		c.letGo(k, "")
 		return
 	}
@@ -128,7 +128,7 @@ func (c *Cluster) release(now time.Time, k moveKey, m *move, f *fact) {
 	if m.why != "" {
 		outcome += ", " + m.why
 	}
-	c.noteMove(now, k, m, f, outcome)
+	c.noteNews(f.time, moveEvent(now, k, m, f, outcome))
 	// The logins go on when the table has the assignment, not before.
 	h, server, stamp := c.holds[k], m.server, m.stamp
 	c.later(func() {
@@ -180,12 +180,12 @@ func compareMoves(a, b moveKey) int {
 	return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.key, b.key))
 }
 
-// noteMove adds the event of a move. mu is held.
-func (c *Cluster) noteMove(now time.Time, k moveKey, m *move, f *fact, outcome string) {
-	c.note(Event{
+// moveEvent tells of a move.
+func moveEvent(now time.Time, k moveKey, m *move, f *fact, outcome string) Event {
+	return Event{
 		Time: now, Kind: EventMove, Who: m.by, Where: f.writer, When: when(f.time),
 		What: "move of " + k.String() + " to " + m.backend + "/" + m.server, Outcome: outcome,
-	})
+	}
 }
 
 // MovedTo is the server a user is being moved to, false if he is not.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"imaplb/wire"
@@ -260,6 +261,10 @@ func (c *Cluster) ordered(now time.Time, f *fact) {
 	}
 }
 
+// orderedEarlier is told of an order that was there before this process, so that
+// nobody takes it for a new one. It has its effect here all the same.
+const orderedEarlier = "ordered before this process started"
+
 // carryOut queues an order and then the event that tells what came of it. mu
 // is held.
 func (c *Cluster) carryOut(now time.Time, f *fact, what string, run func() (outcome string)) {
@@ -267,6 +272,9 @@ func (c *Cluster) carryOut(now time.Time, f *fact, what string, run func() (outc
 	e := Event{Time: now, Kind: EventOrder, Who: text[0], Where: f.writer, When: when(f.time), What: what}
 	c.later(func() {
 		e.Outcome = run()
+		if f.time < c.begun {
+			e.Outcome = strings.TrimSuffix(orderedEarlier+": "+e.Outcome, ": ")
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.note(e)

@@ -142,7 +142,7 @@ func (c *Cluster) pinned(now time.Time, f *fact) {
 		e.What, e.Who = "unpin "+k.String(), text[0]
 	}
 	c.pinsOld = true
-	c.note(e)
+	c.noteNews(f.time, e)
 }
 
 // publishPins makes the pins known to Pinned. mu is held.

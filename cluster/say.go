@@ -1,10 +1,6 @@
 package cluster
 
-import (
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // evictShare is the part of MaxFacts that goes at once when room is made, so
 // that it is not looked for each time.
@@ -157,28 +153,4 @@ func (c *Cluster) Merge(now time.Time, from string, b []byte) (entries int, err 
 	c.counters.Ahead += int64(ahead)
 	c.noteAhead(now, from, ahead)
 	return len(facts), nil
-}
-
-// watchClock tells the operator that this peer's clock was set back so far that
-// the others may not believe it. Its own times never go back, here and in the
-// tables: it goes on where its clock had been. mu is held.
-func (c *Cluster) watchClock(now time.Time) {
-	back := time.Duration(c.latest-now.UnixMilli()) * time.Millisecond
-	c.latest = now.UnixMilli()
-	if back >= maxAhead {
-		c.note(Event{Time: now, Kind: EventClock, What: "the clock of this peer was set back by " + back.Round(time.Second).String(),
-			Outcome: "if it was wrong before, the others refuse what this peer says until that time has passed: start it anew"})
-	}
-}
-
-// noteAhead tells the operator once of a peer whose clock is wrong. mu is held.
-func (c *Cluster) noteAhead(now time.Time, from string, ahead int) {
-	switch {
-	case ahead == 0:
-		delete(c.tooEarly, from)
-	case !c.tooEarly[from] && len(c.tooEarly) < MaxPeers:
-		c.tooEarly[strings.Clone(from)] = true
-		c.note(Event{Time: now, Kind: EventClock, What: fmt.Sprintf(
-			"clocks differ by more than a minute: %d facts from %s refused", ahead, from)})
-	}
 }

@@ -41,6 +41,16 @@ func TestPeersAreBounded(t *testing.T) {
 	if g.peerLocked("more") == nil || g.peers["p8"] != nil || g.peers["p7"] == nil {
 		t.Error("the one that left longest ago did not make room")
 	}
+	// So do those that were never heard of again, and a stream of one that made room
+	// meanwhile is none.
+	gone := g.peers["more"]
+	gone.since = now.Add(-time.Minute)
+	if g.peerLocked("one more") == nil || g.peers["more"] != nil || g.peers["p7"] == nil {
+		t.Error("one that was never there did not make room")
+	}
+	if g.attach(stub(t, g, gone)) || len(*g.live.Load()) > 0 {
+		t.Error("a peer that is not known any more has a stream")
+	}
 }
 
 func TestEventsAreBounded(t *testing.T) {

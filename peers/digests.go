@@ -62,8 +62,12 @@ func (l *Link) takeDigests(now time.Time, r *wire.Reader) error {
 	case kindLook:
 		ln.looked = masks
 	case kindConfirm:
+		looked := ln.looked != nil
 		ln.first = intersect(masks, ln.looked, ln.first, maxCheck)
 		ln.looked = nil
+		if looked {
+			all = countBits(masks) // what differed once was on its way
+		}
 	}
 	w := &want{round: id, masks: masks}
 	if kind != kindLook {
@@ -191,7 +195,7 @@ func (l *Link) takeWant(now time.Time, r *wire.Reader) error {
 	if !ln.round.active || id != ln.round.id {
 		return nil // of a round given up
 	}
-	if differ == 0 && ln.round.kind != kindConfirm {
+	if differ == 0 {
 		l.remote.agreed = now
 	}
 	if !ln.round.differ(now, differ) {

@@ -2,7 +2,10 @@ package peers
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -10,19 +13,34 @@ import (
 	"time"
 )
 
+// proven is a stream with the peer p that has shown its key, and the other's end.
+func proven(t *testing.T) (m *meeting, other *tls.Conn) {
+	t.Helper()
+	client, server := handshake(t)
+	_, _ = client.SetDeadline(time.Time{}), server.SetDeadline(time.Time{})
+	proof := mustProof(t, server, "x")
+	them := &shown{proof: mustProof(t, client, "x"), self: intro{"p", "2"}, other: intro{"self", "1"}, dialed: true}
+	m = &meeting{server.NetConn(), server, &shown{proof: proof, self: intro{"self", "1"}, other: intro{"p", "2"}}}
+	if err := m.take(them.mine()); err != nil || !m.holds() {
+		t.Fatal(err)
+	}
+	return m, client
+}
+
 // A peer that takes the connection and then reads nothing costs a few messages
 // and one batch, and its connection ends.
 func TestPeerThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, p := known(t, StateAlive)
-		client, server := handshake(t)
-		_ = server.SetDeadline(time.Time{})
-		proof := mustProof(t, server, "x")
-		them := &shown{proof: mustProof(t, client, "x"), self: intro{"p", "2"}, other: intro{"self", "1"}, dialed: true}
-		m := &meeting{server.NetConn(), server, &shown{proof: proof, self: intro{"self", "1"}, other: intro{"p", "2"}}}
-		if err := m.take(them.mine()); err != nil || !m.holds() {
-			t.Fatal(err)
-		}
+		m, other := proven(t)
+		talked := make(chan struct{})
+		go func() { // it talks, until the stream ends
+			defer close(talked)
+			hello := NewLink(LinkConfig{Self: "p", Incarnation: 7}, NewRemote("self")).Next(time.Now(), nil)
+			for _, err := other.Write(hello); err == nil; _, err = other.Write(appendNumbers(nil, typeEcho, 1)) {
+				time.Sleep(echoEvery)
+			}
+		}()
 		began, ended := time.Now(), make(chan error, 1)
 		go func() { ended <- g.serve(p, m) }() // until the stream ends
 		synctest.Wait()
@@ -43,6 +61,32 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		}
 		if len(*g.live.Load()) != 0 || p.stream != nil {
 			t.Error("the stream is still there")
+		}
+		<-talked
+	})
+}
+
+// A peer of which nothing comes any more, while all that is sent to it vanishes, is
+// given up soon: the way was cut where nobody says so, and it may be a member all
+// the same.
+func TestPeerThatFallsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, p := known(t, StateAlive)
+		m, other := proven(t)
+		them := NewLink(LinkConfig{Self: "p", Incarnation: 7}, NewRemote("self"))
+		go io.Copy(io.Discard, other) //nolint:errcheck // until the stream ends
+		ended := make(chan error, 1)
+		go func() { ended <- g.serve(p, m) }() // until the stream ends
+		if _, err := other.Write(them.Next(time.Now(), nil)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		err := <-ended
+		if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took != readWithin {
+			t.Errorf("it ends after %v with %v, want a deadline after %v", took, err, readWithin)
+		}
+		if k := kinds(g); p.state != StateAlive || !strings.HasSuffix(k, "down ") {
+			t.Errorf("it is %s, events %q, want the connection lost alone", p.state, k)
 		}
 	})
 }

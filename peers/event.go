@@ -35,9 +35,11 @@ var eventLevels = map[string]slog.Level{
 	PeerDown: slog.LevelWarn, PeerDead: slog.LevelWarn, PeerClash: slog.LevelError, PeerRefused: slog.LevelError,
 }
 
-// say queues an event for the log and OnPeer. g.mu is held: the order of
+// say queues an event for the log and OnPeer, and wakes those who wait for what
+// it tells of, whether there is room for it or not. g.mu is held: the order of
 // events is that of what they tell of.
 func (g *Group) say(kind, peer, addr, detail string) {
+	g.changed.Broadcast()
 	most := maxEvents
 	if kind != PeerAlive && kind != PeerDead && kind != PeerLeft {
 		most /= 2
@@ -47,7 +49,6 @@ func (g *Group) say(kind, peer, addr, detail string) {
 		return
 	}
 	g.events = append(g.events, Event{time.Now(), kind, peer, addr, detail})
-	g.changed.Broadcast()
 }
 
 // announce logs events and hands them to OnPeer, one after the other, until

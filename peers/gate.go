@@ -102,7 +102,7 @@ func (g *Group) isPeers(addr netip.Addr) bool {
 			return true
 		}
 	}
-	for _, entry := range g.cfg.Join {
+	for _, entry := range g.entries {
 		if is(entry) {
 			return true
 		}

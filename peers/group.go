@@ -64,6 +64,7 @@ type Group struct {
 	mu         sync.Mutex // guards the fields below, and those of peer
 	changed    *sync.Cond // of mu: something Learn, Leave or announce waits for
 	peers      map[string]*peer
+	entries    []string            // of join
 	joining    map[string]bool     // targets of join under way
 	failing    map[string]bool     // entries of join whose last join failed
 	resolved   map[string][]string // entry of join → its addresses
@@ -82,7 +83,7 @@ func New(cfg Config, states []State, opts Options) (*Group, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Group{
-		cfg: cfg, opts: opts, log: opts.Log,
+		cfg: cfg, opts: opts, log: opts.Log, entries: cfg.Join,
 		peers: map[string]*peer{}, joining: map[string]bool{}, failing: map[string]bool{},
 		resolved: map[string][]string{}, said: said{most: maxSaid}, strangers: said{most: maxStrangers},
 	}

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -12,6 +13,19 @@ import (
 
 // rejoinEvery is the time between two rounds of joins.
 const rejoinEvery = 2 * time.Second
+
+// SetJoin replaces the entries of join, of which MaxJoin count, at any time: the
+// next round of joins asks those that are new. Who is a member stays one, and who
+// has died is still asked.
+func (g *Group) SetJoin(entries []string) {
+	entries = slices.Clone(entries[:min(len(entries), MaxJoin)])
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.entries = entries
+	gone := func(entry string) bool { return !slices.Contains(entries, entry) }
+	maps.DeleteFunc(g.resolved, func(entry string, _ []string) bool { return gone(entry) })
+	maps.DeleteFunc(g.failing, func(entry string, _ bool) bool { return gone(entry) })
+}
 
 // rejoin asks the peers of join that are not members, and those that were once
 // there, for ever: two halves of a group that have lost each other do not meet
@@ -43,7 +57,7 @@ func (g *Group) rejoin() {
 // addresses of peers that died or left. g.mu is held.
 func (g *Group) targetsLocked() (targets []string) {
 	there := g.thereLocked()
-	for _, entry := range g.cfg.Join {
+	for _, entry := range g.entries {
 		addrs := g.resolved[entry]
 		missing := slices.ContainsFunc(addrs, func(a string) bool { return !there[a] })
 		if (len(addrs) == 0 || missing) && !slices.Contains(targets, entry) {
@@ -75,7 +89,7 @@ func (g *Group) join(target string) {
 	defer g.wg.Done()
 	addrs, err := resolve(g.ctx, target)
 	g.mu.Lock()
-	if err == nil && slices.Contains(g.cfg.Join, target) {
+	if err == nil && slices.Contains(g.entries, target) {
 		g.resolved[target] = addrs
 	}
 	there := g.thereLocked()
@@ -109,7 +123,7 @@ func (g *Group) joined(target string, err error) {
 func (g *Group) isNews(target string, failing bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || !slices.Contains(g.cfg.Join, target) {
+	if g.closed || !slices.Contains(g.entries, target) {
 		return false
 	}
 	news := g.failing[target] != failing
@@ -119,8 +133,8 @@ func (g *Group) isNews(target string, failing bool) bool {
 
 // resolve returns all addresses of "host:port", as the peers advertise them.
 func resolve(ctx context.Context, target string) ([]string, error) {
-	if _, err := netip.ParseAddrPort(target); err == nil {
-		return []string{target}, nil
+	if a, err := netip.ParseAddrPort(target); err == nil {
+		return []string{netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()}, nil
 	}
 	host, port, err := net.SplitHostPort(target)
 	if err != nil {
@@ -129,9 +143,14 @@ func resolve(ctx context.Context, target string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, introWithin)
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	var addrs []string
-	for _, ip := range ips {
+	return addressesOf(ips, port), err
+}
+
+// addressesOf has the addresses of a name, of which MaxPeers count: more there
+// cannot be.
+func addressesOf(ips []netip.Addr, port string) (addrs []string) {
+	for _, ip := range ips[:min(len(ips), MaxPeers)] {
 		addrs = append(addrs, net.JoinHostPort(ip.Unmap().String(), port))
 	}
-	return addrs, err
+	return addrs
 }

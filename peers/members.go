@@ -134,15 +134,16 @@ func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d delegate) LocalState(bool) []byte          { return nil }
 func (d delegate) MergeRemoteState([]byte, bool)   {}
 
-// roomLocked tells whether one more peer may be known; the peer that left
-// longest ago makes room. g.mu is held.
+// roomLocked tells whether one more peer may be known; the one that left, or began
+// a stream that came to nothing, longest ago makes room. g.mu is held.
 func (g *Group) roomLocked() bool {
 	if len(g.peers) < MaxPeers {
 		return true
 	}
 	var oldest *peer
 	for _, p := range g.peers {
-		if p.state == StateLeft && p.stream == nil && !p.dialing && (oldest == nil || p.since.Before(oldest.since)) {
+		spare := (p.state == StateLeft || p.state == StateNew) && p.stream == nil && !p.dialing
+		if spare && (oldest == nil || p.since.Before(oldest.since)) {
 			oldest = p
 		}
 	}

@@ -2,6 +2,8 @@ package peers
 
 import (
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,52 @@ func TestJoinCutsThePauseShort(t *testing.T) {
 		if got := len(p.redial); got != c.want {
 			t.Errorf("%s: %d tokens, want %d", name, got, c.want)
 		}
+	}
+}
+
+// Entries of join that come later are asked, and those that go are forgotten,
+// though not the peers that they led to.
+func TestSetJoin(t *testing.T) {
+	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
+	list := append([]string{b.self.address, "127.0.0.1:1"}, make([]string, MaxJoin)...)
+	a.SetJoin(list)
+	list[0] = "" // it is the caller's
+	mesh(t, 1, a, b)
+	a.Group.mu.Lock()
+	if len(a.entries) != MaxJoin {
+		t.Errorf("%d entries, want %d", len(a.entries), MaxJoin)
+	}
+	a.Group.mu.Unlock()
+	a.SetJoin(nil)
+	a.Group.mu.Lock()
+	if n := len(a.resolved) + len(a.failing); n > 0 || a.peers["b"].state != StateAlive {
+		t.Errorf("%d entries are remembered, b is %s", n, a.peers["b"].state)
+	}
+	a.Group.mu.Unlock()
+	b.Close()
+	a.sees(t, PeerDead, "b", 1)
+	cfg := testConfig("b")
+	cfg.Bind = b.self.address
+	start(t, cfg)
+	a.sees(t, PeerUp, "b", 2)
+}
+
+// Addresses are compared with those that members have: one that is written in
+// another way would be joined again and again.
+func TestResolve(t *testing.T) {
+	for target, want := range map[string]string{
+		"10.0.0.1:7946":                 "10.0.0.1:7946",
+		"[2001:DB8:0:0::1]:7946":        "[2001:db8::1]:7946",
+		"[::ffff:10.0.0.1]:7946":        "10.0.0.1:7946",
+		"[0:0:0:0:0:ffff:a00:1]:000080": "10.0.0.1:80",
+	} {
+		if got, err := resolve(t.Context(), target); err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("resolve(%q) = %q, %v, want %q", target, got, err, want)
+		}
+	}
+	ips := slices.Repeat([]netip.Addr{netip.MustParseAddr("::ffff:10.0.0.1")}, MaxPeers+1)
+	if got := addressesOf(ips, "7946"); len(got) != MaxPeers || got[0] != "10.0.0.1:7946" {
+		t.Errorf("%d addresses, the first is %q", len(got), got[0])
 	}
 }
 

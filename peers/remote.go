@@ -52,7 +52,7 @@ type RemoteInfo struct {
 	Name        string
 	Incarnation uint64    // 0: never heard
 	Version     uint64    // of the protocol, 0: never heard
-	Agreed      time.Time // when digests last agreed, in all of a state; zero for never
+	Agreed      time.Time // when digests last agreed, in all of a state but what was on its way; zero for never
 	Counters    Counters
 	Timing      Timing
 }

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,32 @@ func TestCheckPassesOverWhatIsOnItsWay(t *testing.T) {
 	p.equal(1)
 	if c := p.sides[0].remote.Info().Counters; c.RepairedIn != 0 || c.EntriesIn != 1 {
 		t.Errorf("counters %+v, want no repair", c)
+	}
+}
+
+// TestAgreeWhileBusy: that something is on its way at each comparison does not keep
+// two that hold the same from saying so, nor do they repair it.
+func TestAgreeWhileBusy(t *testing.T) {
+	p := newPipe(t)
+	p.connect()
+	p.must(p.run())
+	n := 0
+	p.alter = func(f []byte) []byte {
+		if f[1] == typeDigests {
+			p.sides[1].m.Set(fmt.Sprint("k", n), 1) // other buckets each time
+			n++
+		}
+		return f
+	}
+	p.must(p.pass(10 * checkEvery))
+	for _, s := range p.sides {
+		info := s.remote.Info()
+		if ago := p.now.Sub(info.Agreed); ago > 2*checkEvery || info.Counters.RepairedIn > 0 {
+			t.Errorf("%s: agreed %v ago, %d entries repaired", s.name, ago, info.Counters.RepairedIn)
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d comparisons, want one each %v at least", n, checkEvery)
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 // Times of a stream.
 const (
 	writeWithin = 10 * time.Second
-	readWithin  = 15 * time.Second // the other's echo comes each second
-	byeWithin   = time.Second      // for the other to hang up after our bye
+	readWithin  = 5 * time.Second // the other's echo comes each second; a firewall that forgot the connection says nothing
+	byeWithin   = time.Second     // for the other to hang up after our bye
 )
 
 // sendBuffer bounds what lies in the kernel before a fresh update.
@@ -243,11 +243,12 @@ func (s *stream) message(topic string, b []byte) {
 }
 
 // attach makes s the stream of its peer; of two the newer wins. False after Close,
-// and if other states are to be shared by now.
+// if other states are to be shared by now, and if the record of the peer has made
+// room for another since the stream was accepted.
 func (g *Group) attach(s *stream) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || g.leaving || s.states != g.states.Load() {
+	if g.closed || g.leaving || s.states != g.states.Load() || g.peers[s.peer.name] != s.peer {
 		return false
 	}
 	if old := s.peer.stream; old != nil {

@@ -60,7 +60,7 @@ type Peer struct {
 	Since      time.Time // of the link's present state
 	Lag        time.Duration
 	Offset     time.Duration // its clock less ours
-	Agreed     time.Time     // when all digests were last equal; zero is never
+	Agreed     time.Time     // when all digests were last equal, but for what was on its way; zero is never
 	Version    int           // of the protocol
 
 	UpdatesSent, UpdatesReceived int64

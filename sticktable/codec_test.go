@@ -175,6 +175,30 @@ func TestLoadOfTheFuture(t *testing.T) {
 	}
 }
 
+// Times that were a little ahead when the file was written are gone on from, until
+// the clock has come so far.
+func TestLoadOfALittleAhead(t *testing.T) {
+	ahead := start.Add(maxAhead - time.Second)
+	tb := newTable(10, time.Hour)
+	mustAssign(t, tb, ahead, "alice", "s1")
+	var file bytes.Buffer
+	tb.Save(ahead, &file)
+	other := newTable(10, time.Hour)
+	if n, err := other.Load(start, &file); n != 1 || err != nil {
+		t.Fatalf("Load = %d, %v, want 1", n, err)
+	}
+	alice, _ := other.Lookup(start, "alice")
+	for _, test := range []struct{ now, want time.Time }{{start, ahead}, {ahead.Add(time.Millisecond), ahead.Add(time.Millisecond)}} {
+		if err := other.Set(test.now, "alice", "s2"); err != nil {
+			t.Fatal(err)
+		}
+		e, _ := other.Lookup(test.now, "alice")
+		if !e.Stamp.When().Equal(test.want) || e.Stamp.Time <= alice.Stamp.Time {
+			t.Errorf("at %v the time of an assignment is %v, want %v", test.now, e.Stamp.When(), test.want)
+		}
+	}
+}
+
 func TestLoadOfDamage(t *testing.T) {
 	tb := newTable(1000, time.Hour)
 	for i := range 300 {

@@ -77,3 +77,29 @@ func TestReloadPeers(t *testing.T) {
 		within(t, patience, "a line of the log on "+want, func() bool { return strings.Contains(a.log(), want) })
 	}
 }
+
+// Peers that a reload names are met without a restart, by those as well that do
+// not name anybody.
+func TestReloadJoin(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2, clustered(t))
+	for i, l := range f.lbs {
+		o := f.optionsOf(i, l.web, f.o)
+		o.peers = strings.Replace(o.peers, `join = ["`+strings.Join(f.addrs, `", "`)+`"]`, "join = []", 1)
+		l.write(o)
+		l.begin()
+	}
+	for _, l := range f.lbs {
+		l.ready()
+		if said := l.ask("show peers"); !strings.Contains(said, "1 of 1 peers alive") {
+			t.Fatalf("a peer that knows nobody says %q", said)
+		}
+	}
+	stays := loggedIn(t, f.lbs[0].plain, newUser())
+	if said := f.reload(0, func(*options) {}); !strings.Contains(said, "peers") || strings.Contains(said, "next start") {
+		t.Errorf("reload said %q, want that peers changed now", said)
+	}
+	f.met(f.lbs...)
+	stays.alive()
+	stays.logout()
+}

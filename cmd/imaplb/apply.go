@@ -63,6 +63,7 @@ func (n *node) applyParts(cfg *conf.Config, p *plan) (next, old *parts) {
 	next = &parts{conf: cfg, tables: n.updateTables(old, cfg)}
 	n.reshare(old.tables, next.tables)
 	n.cluster.SetConfig(now, clusterConfig(cfg.Peers))
+	n.rejoin(cfg.Peers)
 	n.level.Set(parseLevel(cfg.Global.LogLevel))
 	n.engine.SetLimits(n.limits(cfg))
 	for i := range p.backends {

@@ -29,6 +29,9 @@ type mesh struct {
 	complained  atomic.Int64 // when one of them was logged last, Unix ns
 }
 
+// clocksEvery is the time between two looks at the clocks of the peers.
+const clocksEvery = 10 * time.Second
+
 // leaveWithin bounds telling the others that this peer goes.
 const leaveWithin = 2 * time.Second
 
@@ -255,12 +258,24 @@ func (n *node) logEvents(from uint64) uint64 {
 	return total
 }
 
+// lookAtClocks tells what the echoes have measured of the clocks of peers.
+func (n *node) lookAtClocks(now time.Time) {
+	if n.mesh == nil || n.mesh.group.Load() == nil {
+		return
+	}
+	for _, p := range n.mesh.group.Load().Peers() {
+		if p.Linked {
+			n.cluster.ClockOffset(now, p.Name, p.Timing.Offset, p.Timing.Lag/2)
+		}
+	}
+}
+
 // keepCluster does what is due until stop is closed.
 func (n *node) keepCluster(stop, done chan struct{}) {
 	defer close(done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	logged := uint64(0)
+	logged, clocksAt := uint64(0), time.Time{}
 	for {
 		select {
 		case <-stop:
@@ -270,6 +285,10 @@ func (n *node) keepCluster(stop, done chan struct{}) {
 		}
 		now := time.Now()
 		n.lookAtMoves(now)
+		if now.Sub(clocksAt) >= clocksEvery {
+			n.lookAtClocks(now)
+			clocksAt = now
+		}
 		next := n.cluster.Tick(now).Sub(now)
 		logged = n.logEvents(logged)
 		if n.moves.len() > 0 {

@@ -70,7 +70,7 @@ func changes(old, cfg *conf.Config) string {
 	for i, what := range [...]string{"stick_table", "frontend", "backend"} {
 		names(what, a[i], b[i])
 	}
-	if !reflect.DeepEqual(clusterConfig(old.Peers), clusterConfig(cfg.Peers)) {
+	if !reflect.DeepEqual(runtimePeers(old.Peers), runtimePeers(cfg.Peers)) {
 		list = append(list, "peers")
 	}
 	for _, path := range restartOnly(old, cfg) {
@@ -128,9 +128,16 @@ func restartOnly(old, cfg *conf.Config) (paths []string) {
 	return paths
 }
 
-// startPeers is the part of [peers] that a reload cannot change.
+// runtimePeers is the part of [peers] that a reload can change.
+func runtimePeers(p peers.Config) peers.Config {
+	return peers.Config{
+		Join: p.Join, OnMinority: p.OnMinority, TieBreaker: p.TieBreaker, PeerGrace: p.PeerGrace, MoveTimeout: p.MoveTimeout,
+	}
+}
+
+// startPeers is the part that it cannot change.
 func startPeers(p peers.Config) peers.Config {
-	p.OnMinority, p.TieBreaker, p.PeerGrace, p.MoveTimeout = "", "", 0, 0
+	p.Join, p.OnMinority, p.TieBreaker, p.PeerGrace, p.MoveTimeout = nil, "", "", 0, 0
 	return p
 }
 

@@ -21,6 +21,14 @@ func clusterConfig(p peers.Config) cluster.Config {
 	}
 }
 
+// rejoin has the peers that a reload names asked to join.
+func (n *node) rejoin(p peers.Config) {
+	if p.Bind == "" || n.mesh == nil || n.mesh.group.Load() == nil {
+		return // a file without [peers] changes nothing before the next start
+	}
+	n.mesh.group.Load().SetJoin(p.Join)
+}
+
 // shareTable makes a table that nobody uses yet one of the cluster's.
 func (n *node) shareTable(t *sticktable.Table, shared bool) {
 	if n.mesh == nil || !shared {
