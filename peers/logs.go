@@ -74,6 +74,7 @@ var levels = []struct {
 // badKeys is how memberlist says that a packet or stream is not from the group.
 var badKeys = [][]byte{
 	[]byte("keys could decrypt"), []byte("is not encrypted"), []byte("encryption is not configured"),
+	[]byte("unacceptable label"),
 }
 
 // badKey tells whether a line is about a wrong key, and whose.

@@ -51,11 +51,12 @@ func TestChatter(t *testing.T) {
 	l.Print("[DEBUG] memberlist: nothing")
 	l.Print("[WARN] memberlist: something")
 	l.Print("[ERR] memberlist: failed to receive: no installed keys could decrypt the message from=10.0.0.1:7")
+	l.Print(`[ERR] memberlist: discarding stream with unacceptable label "": from=10.0.0.2:7`)
 	for range 2 * maxChat {
 		l.Print("[INFO] memberlist: again")
 	}
 	text := out.String()
-	if strings.Contains(text, "nothing") || !strings.Contains(text, `level=WARN msg="memberlist: something"`) || !slices.Equal(wrong, []string{"10.0.0.1:7"}) {
+	if strings.Contains(text, "nothing") || !strings.Contains(text, `level=WARN msg="memberlist: something"`) || !slices.Equal(wrong, []string{"10.0.0.1:7", "10.0.0.2:7"}) {
 		t.Errorf("wrong keys %q, log:\n%s", wrong, text)
 	}
 	if n := strings.Count(text, "\n"); n != maxChat {

@@ -213,7 +213,7 @@ func addKey(c *client, args []string) message {
 	if len(args) > 0 {
 		return failed("Keys are not typed: write the new one into the key file, below the others.")
 	}
-	n, err := c.node.AddKeys()
+	n, err := c.node.AddKeys(Order{By: c.by, Local: true})
 	if err != nil {
 		return failed(err.Error())
 	}
@@ -224,12 +224,12 @@ func useKey(c *client, args []string) message {
 	if len(args) != 1 {
 		return failed("A fingerprint is expected (use 'show keys').")
 	}
-	return outcome(c.node.UseKey(args[0]))
+	return outcome(c.node.UseKey(Order{By: c.by, Local: true}, args[0]))
 }
 
 func removeKey(c *client, args []string) message {
 	if len(args) != 1 {
 		return failed("A fingerprint is expected (use 'show keys').")
 	}
-	return outcome(c.node.RemoveKey(args[0]))
+	return outcome(c.node.RemoveKey(Order{By: c.by, Local: true}, args[0]))
 }

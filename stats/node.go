@@ -54,9 +54,9 @@ type Node interface {
 	// The keys of the cluster: AddKeys reads the key file again and adds what is
 	// new in it, UseKey makes the key with that fingerprint encrypt, RemoveKey
 	// forgets it. They hold for this peer.
-	AddKeys() (added int, err error)
-	UseKey(fingerprint string) error
-	RemoveKey(fingerprint string) error
+	AddKeys(o Order) (added int, err error)
+	UseKey(o Order, fingerprint string) error
+	RemoveKey(o Order, fingerprint string) error
 	// Reload loads the configuration file again. The error lists every fault;
 	// the text tells what changed.
 	Reload() (changed string, err error)

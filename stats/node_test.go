@@ -129,17 +129,17 @@ func (n *snapshot) ForgetPeer(_ Order, name string) error {
 	return n.fail
 }
 
-func (n *snapshot) AddKeys() (int, error) {
+func (n *snapshot) AddKeys(_ Order) (int, error) {
 	n.note("add keys")
 	return 1, n.fail
 }
 
-func (n *snapshot) UseKey(fingerprint string) error {
+func (n *snapshot) UseKey(_ Order, fingerprint string) error {
 	n.note("use key %s", fingerprint)
 	return n.fail
 }
 
-func (n *snapshot) RemoveKey(fingerprint string) error {
+func (n *snapshot) RemoveKey(_ Order, fingerprint string) error {
 	n.note("remove key %s", fingerprint)
 	return n.fail
 }

@@ -62,6 +62,12 @@ func TestClusterKeys(t *testing.T) {
 	if got := b.encrypting(); got != fresh[1] || strings.Contains(b.ask("show keys"), old) {
 		t.Errorf("show keys = %q, want %s alone", b.ask("show keys"), fresh[1])
 	}
+	events := a.ask("show events")
+	for _, what := range []string{"add key: 1 new", "use key " + fresh[1], "remove key " + old} {
+		if !strings.Contains(events, "order: "+what+", by admin uid=") {
+			t.Errorf("events = %q, want %q", events, what)
+		}
+	}
 	f.settle(10)
 	if now := a.peer("lb2"); now["link"] != "up" || now["new_conn"] != links {
 		t.Errorf("lb2 = %v, want the link that was there before", now)

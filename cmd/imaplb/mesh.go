@@ -150,7 +150,7 @@ func (n *node) ring() *peers.Ring {
 var errNoKeys = errors.New("this process has no keys of a cluster")
 
 // AddKeys adds what is new in the key file.
-func (n *node) AddKeys() (added int, err error) {
+func (n *node) AddKeys(o stats.Order) (added int, err error) {
 	ring := n.ring()
 	if ring == nil || n.mesh.cfg.KeyFile == "" {
 		return 0, errNoKeys
@@ -166,26 +166,32 @@ func (n *node) AddKeys() (added int, err error) {
 		}
 	}
 	n.shareTickets()
-	return len(ring.Keys()) - before, nil
+	added = len(ring.Keys()) - before
+	n.cluster.Note(time.Now(), o.By, fmt.Sprintf("add key: %d new", added))
+	return added, nil
 }
 
 // UseKey makes a key encrypt.
-func (n *node) UseKey(fingerprint string) error {
-	return n.changeKeys(func(r *peers.Ring) error { return r.Use(fingerprint) })
+func (n *node) UseKey(o stats.Order, fingerprint string) error {
+	return n.changeKeys(o, "use key "+fingerprint, func(r *peers.Ring) error { return r.Use(fingerprint) })
 }
 
 // RemoveKey forgets a key.
-func (n *node) RemoveKey(fingerprint string) error {
-	return n.changeKeys(func(r *peers.Ring) error { return r.Remove(fingerprint) })
+func (n *node) RemoveKey(o stats.Order, fingerprint string) error {
+	return n.changeKeys(o, "remove key "+fingerprint, func(r *peers.Ring) error { return r.Remove(fingerprint) })
 }
 
-func (n *node) changeKeys(change func(*peers.Ring) error) error {
+// changeKeys carries out what an order says, and notes it if it could be done.
+func (n *node) changeKeys(o stats.Order, what string, change func(*peers.Ring) error) error {
 	ring := n.ring()
 	if ring == nil {
 		return errNoKeys
 	}
 	err := change(ring)
 	n.shareTickets()
+	if err == nil {
+		n.cluster.Note(time.Now(), o.By, what)
+	}
 	return ours(err)
 }
 
