@@ -117,9 +117,3 @@ func bySNI(be *Backend) bool {
 	t := be.Table()
 	return t != nil && t.BySNI()
 }
-
-// Leads reports whether some client of the frontend may get to a backend.
-func (f *Frontend) Leads(be *Backend) bool {
-	s := f.set.Load()
-	return s.Backend == be || slices.ContainsFunc(s.routes, func(r route) bool { return r.be == be })
-}

@@ -348,9 +348,6 @@ func TestWays(t *testing.T) {
 			t.Errorf("%s: %q, want %q", user, got, want)
 		}
 	}
-	if !r.fe.Leads(other) || !r.fe.Leads(r.be) || r.fe.Leads(r.backend("third", "127.0.0.1:1", nil)) {
-		t.Error("Leads is wrong")
-	}
 }
 
 // A name keeps its server, whoever asks for it and however it is written.

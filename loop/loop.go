@@ -161,14 +161,6 @@ func (g *Group) Next() *Loop {
 	return best
 }
 
-// Each runs f on every loop and returns when all have run it. It must not be
-// called on a loop.
-func (g *Group) Each(f func(*Loop)) {
-	for _, l := range g.Loops {
-		l.Do(func() { f(l) })
-	}
-}
-
 // open gets what the loop waits with.
 func (l *Loop) open(how Poller) (err error) {
 	if how != Epoll {
