@@ -36,7 +36,7 @@ func listen(path string, mode os.FileMode) (*net.UnixListener, os.FileInfo, erro
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".")
 	if err != nil {
-		return nil, nil, fmt.Errorf("stats: make room for the socket: %w", err)
+		return nil, nil, fmt.Errorf("stats: the folder of the socket must exist and be writable: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	temp := filepath.Join(dir, "s")

@@ -62,7 +62,7 @@ func TestBadConfig(t *testing.T) {
 		"in octal":           {Socket: filepath.Join(dir, "a"), SocketMode: "7777"},
 		"socket_level":       {Socket: filepath.Join(dir, "a"), SocketLevel: "root"},
 		"longer than 107":    {Socket: filepath.Join(dir, strings.Repeat("x", 107))},
-		"no such file or di": {Socket: filepath.Join(dir, "none", "a")},
+		"folder of the socket": {Socket: filepath.Join(dir, "none", "a")},
 	} {
 		if _, err := open(t, cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
