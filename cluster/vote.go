@@ -303,3 +303,35 @@ func (c *Cluster) Votes(backend, server string) Votes {
 	slices.SortFunc(is.Peers, func(a, b PeerVote) int { return cmp.Compare(a.Peer, b.Peer) })
 	return is
 }
+
+// Elsewhere is a server that other peers vote on and this one does not.
+type Elsewhere struct {
+	Backend, Server string
+	Peers           []string // those that are alive, by name
+}
+
+// VotedElsewhere lists, by name, the servers that only other peers vote on. It
+// looks at all servers that anybody votes on.
+func (c *Cluster) VotedElsewhere() (list []Elsewhere) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for t, v := range c.health.servers {
+		if v.own != voteNone {
+			continue
+		}
+		e := Elsewhere{Backend: t.backend, Server: t.server}
+		for peer := range v.others {
+			if c.members.isAlive(peer) {
+				e.Peers = append(e.Peers, peer)
+			}
+		}
+		if len(e.Peers) > 0 {
+			slices.Sort(e.Peers)
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, func(a, b Elsewhere) int {
+		return cmp.Or(cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Server, b.Server))
+	})
+	return list
+}

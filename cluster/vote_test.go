@@ -71,6 +71,11 @@ func TestVotersComeAndGo(t *testing.T) {
 	m.nodes[2].c.Abstain(m.now, "mail", "s1")
 	m.flow()
 	m.wantVerdict(true, 0, 1, 2)
+	for n, want := range []int{0, 0, 1} {
+		if got := m.nodes[n].c.VotedElsewhere(); len(got) != want || want == 1 && !slices.Equal(got[0].Peers, []string{"lb1", "lb2"}) {
+			t.Errorf("lb%d knows %+v as voted on elsewhere", n+1, got)
+		}
+	}
 	// Started anew, lb2 does not know what it said before, and the others
 	// forget it too as soon as it hears that they remember.
 	m.boot(1, nil)

@@ -29,7 +29,8 @@ type Cluster struct {
 	Alive   int       // this process included
 	Known   int
 	Peers   []Peer
-	Votes   []Vote // of servers about which the peers disagree
+	Votes   []Vote      // of servers about which the peers disagree
+	Missing []Elsewhere // servers that are in the files of other peers only
 	Keys    []Key
 	Refused Refused
 }
@@ -78,6 +79,12 @@ type Vote struct {
 	For, Against    []string
 }
 
+// Elsewhere is a server that this process does not know.
+type Elsewhere struct {
+	Backend, Server string
+	Peers           []string // those that do
+}
+
 // Key is a key of the cluster, by its fingerprint.
 type Key struct {
 	Fingerprint string
@@ -112,6 +119,9 @@ func showPeers(c *client, _ []string) message {
 	c.printf("# %s\n# %s\n", k.words(), k.Refused.words())
 	for _, v := range k.Votes {
 		c.printf("# %s\n", v.words())
+	}
+	for _, e := range k.Missing {
+		c.printf("# %s/%s is not in this peer's file, but in that of %s\n", e.Backend, e.Server, strings.Join(e.Peers, ","))
 	}
 	return message{}
 }

@@ -203,6 +203,7 @@ func snapshotCluster() Cluster {
 			{Name: "lb3", Addr: "10.0.0.3:7946", State: "dead", Link: "down", Since: noon.Add(-2 * time.Second), Dropped: 1, Connects: 2},
 		},
 		Votes:   []Vote{{Backend: "mail", Server: "mail1", Up: true, For: []string{"lb1"}, Against: []string{"lb2"}}},
+		Missing: []Elsewhere{{Backend: "mail", Server: "mail9", Peers: []string{"lb2", "lb3"}}},
 		Refused: Refused{Facts: 4, WrongKey: 1, Ahead: 2},
 		Keys:    []Key{{"0a1b2c3d", true}, {"4e5f6071", false}},
 	}

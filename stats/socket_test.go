@@ -58,10 +58,10 @@ func TestPermissions(t *testing.T) {
 func TestBadConfig(t *testing.T) {
 	dir := tempDir(t)
 	for want, cfg := range map[string]Config{
-		"socket_mode":        {Socket: filepath.Join(dir, "a"), SocketMode: "rw"},
-		"in octal":           {Socket: filepath.Join(dir, "a"), SocketMode: "7777"},
-		"socket_level":       {Socket: filepath.Join(dir, "a"), SocketLevel: "root"},
-		"longer than 107":    {Socket: filepath.Join(dir, strings.Repeat("x", 107))},
+		"socket_mode":          {Socket: filepath.Join(dir, "a"), SocketMode: "rw"},
+		"in octal":             {Socket: filepath.Join(dir, "a"), SocketMode: "7777"},
+		"socket_level":         {Socket: filepath.Join(dir, "a"), SocketLevel: "root"},
+		"longer than 107":      {Socket: filepath.Join(dir, strings.Repeat("x", 107))},
 		"folder of the socket": {Socket: filepath.Join(dir, "none", "a")},
 	} {
 		if _, err := open(t, cfg); err == nil || !strings.Contains(err.Error(), want) {

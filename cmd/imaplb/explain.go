@@ -209,7 +209,7 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 			why = "there is no stick table, so the algorithm chooses"
 		}
 	case home == nil:
-		why = "he lived on " + is.Entry.Server + ", which is not in the configuration any more"
+		why = "he lived on " + is.Entry.Server + ", which is not in this process's configuration"
 	case !home.Fits(tag):
 		why = fmt.Sprintf("he lived on %s, which has not the tag %s, and has no session there", home.Name, tag)
 	default:

@@ -20,11 +20,18 @@ func (n *node) Cluster() stats.Cluster {
 	if words := m.learned.Load(); words != nil {
 		k.Learned = *words
 	}
+	known := map[[2]string]bool{}
 	for _, b := range n.parts.Load().backends {
 		for _, s := range b.Servers() {
+			known[[2]string{b.Name, s.Name}] = true
 			if v := n.cluster.Votes(b.Name, s.Name); v.Told {
 				k.Votes = appendDisagreement(k.Votes, b.Name, s.Name, v)
 			}
+		}
+	}
+	for _, e := range n.cluster.VotedElsewhere() {
+		if !known[[2]string{e.Backend, e.Server}] {
+			k.Missing = append(k.Missing, stats.Elsewhere(e))
 		}
 	}
 	g := m.group.Load()
