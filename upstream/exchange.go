@@ -285,7 +285,7 @@ func (x *Exchange) closed() {
 func (x *Exchange) login(out []byte) []byte {
 	c := &x.req.Credentials
 	if x.caps.Has("LOGINDISABLED") && !x.caps.Has("AUTH=PLAIN") && !c.Mechanism.OAuth() {
-		x.fail(NeedsTLS, nil, []byte("server allows no login on this connection"))
+		x.fail(NeedsTLS, nil, []byte("server allows no login on this connection: have it trust imaplb, or set tls"))
 		return out
 	}
 	x.step = askedLogin

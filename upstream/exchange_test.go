@@ -124,7 +124,7 @@ var stories = []story{
 	{
 		name:    "LOGINDISABLED and no other way",
 		turns:   []turn{{"* OK [CAPABILITY IMAP4rev1 SASL-IR ID LOGINDISABLED STARTTLS]\r\n", ""}},
-		outcome: NeedsTLS, text: "server allows no login on this connection",
+		outcome: NeedsTLS, text: "server allows no login on this connection: have it trust imaplb, or set tls",
 	},
 	{
 		name:  "LOGINDISABLED with an initial response",
