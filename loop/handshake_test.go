@@ -266,7 +266,7 @@ func TestHandshakeFails(t *testing.T) {
 	}
 }
 
-// TestHandshakeConfigFails: what a callback of the configuration does wrong is
+// What a callback of the configuration does wrong is
 // its connection's loss.
 func TestHandshakePanicCostsOneConnection(t *testing.T) {
 	t.Parallel()

@@ -85,7 +85,7 @@ func (n *node) Void(peer string) {
 }
 
 // CloseUser ends a user's sessions at this peer, so that he can be moved. That
-// the last one has ended is found by watchMoves.
+// the last one has ended is found by lookAtMoves.
 func (n *node) CloseUser(table, key, except string) {
 	t := n.parts.Load().table(table)
 	if t == nil {
