@@ -149,11 +149,12 @@ func (e *Engine) closeElsewhere(key string, home *balancer.Server) {
 }
 
 // CloseMoved ends the sessions a key of a stick table has on any other server
-// than the one named, in the backends that use the table. It does not wait.
+// than the one named, in the backends that use the table or did when they began.
+// It does not wait.
 func (e *Engine) CloseMoved(t *sticktable.Table, key, server string) {
 	e.eachWorker(func(w *worker) {
 		w.userSessions(key, func(c *conn) {
-			if s := c.place.Server; s.Name != server && s.Backend.Table() == t {
+			if c.place.Server.Name != server && c.place.In(t) {
 				c.pair.Kill(relay.Moved)
 			}
 		})
@@ -165,7 +166,7 @@ func (e *Engine) CloseMoved(t *sticktable.Table, key, server string) {
 func (e *Engine) Elsewhere(t *sticktable.Table, key, server string) int {
 	return e.sum(func(w *worker) (n int) {
 		w.userSessions(key, func(c *conn) {
-			if s := c.place.Server; s.Name != server && s.Backend.Table() == t {
+			if c.place.Server.Name != server && c.place.In(t) {
 				n++
 			}
 		})
