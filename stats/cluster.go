@@ -227,7 +227,7 @@ func addKey(c *client, args []string) message {
 	if err != nil {
 		return failed(err.Error())
 	}
-	return informedf("%d keys added.", n)
+	return informedf("%s added.", howMany(n, "key"))
 }
 
 func useKey(c *client, args []string) message {

@@ -46,9 +46,17 @@ func (c *client) kick(o Order, k Kick) message {
 		return failed(err.Error())
 	}
 	if !o.Local && c.node.Cluster().Name != "" {
-		return informedf("%d sessions closed here; the other peers close theirs.", n)
+		return informedf("%s closed here; the other peers close theirs.", howMany(n, "session"))
 	}
-	return informedf("%d sessions closed.", n)
+	return informedf("%s closed.", howMany(n, "session"))
+}
+
+// howMany is how many there are of something, in words.
+func howMany(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 const pinUsage = "Usage: pin user <user> <bk>/<srv>"

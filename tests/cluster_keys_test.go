@@ -35,7 +35,7 @@ func TestClusterKeys(t *testing.T) {
 
 	for _, l := range f.lbs {
 		l.writeKeys(f.key, next)
-		if said := strings.TrimSpace(l.ask("add key")); said != "1 keys added." {
+		if said := strings.TrimSpace(l.ask("add key")); said != "1 key added." {
 			t.Errorf("add key = %q, want 1 added", said)
 		}
 	}

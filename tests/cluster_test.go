@@ -52,13 +52,13 @@ func TestClusterKick(t *testing.T) {
 	a, b := f.lbs[0], f.lbs[1]
 	user := newUser()
 	here, there := loggedIn(t, a.plain, user), loggedIn(t, b.plain, user)
-	if said := strings.TrimSpace(a.ask("kick user " + user + " local")); said != "1 sessions closed." {
+	if said := strings.TrimSpace(a.ask("kick user " + user + " local")); said != "1 session closed." {
 		t.Errorf("kick local = %q", said)
 	}
 	here.bye(patience, "[UNAVAILABLE]")
 	here = loggedIn(t, a.plain, user)
 	there.alive()
-	if said := strings.TrimSpace(a.ask("kick user " + user)); said != "1 sessions closed here; the other peers close theirs." {
+	if said := strings.TrimSpace(a.ask("kick user " + user)); said != "1 session closed here; the other peers close theirs." {
 		t.Errorf("kick = %q", said)
 	}
 	here.bye(patience, "[UNAVAILABLE]")
