@@ -92,6 +92,20 @@ func TestKilledPeerIsDeadAndMayComeBack(t *testing.T) {
 	}
 }
 
+// Those that leave together have nobody to tell, which is no error.
+func TestAllLeave(t *testing.T) {
+	a, b, c := trio(t)
+	done := make(chan error)
+	for _, n := range []*node{a, b, c} {
+		go func() { done <- n.Leave(3 * time.Second) }() // memberlist takes all of it
+	}
+	for range 3 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPeerThatLeaves(t *testing.T) {
 	a, b, c := trio(t)
 	c.m.Set("last", 1)
