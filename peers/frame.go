@@ -40,6 +40,20 @@ const (
 	kindConfirm        // exchange what differed at the look before, too
 )
 
+// CutFrame takes the first frame off what Next has appended, without its
+// length; ok is false if b does not begin with a whole one. The frame aliases b.
+func CutFrame(b []byte) (frame, rest []byte, ok bool) {
+	if len(b) < lengthSize {
+		return nil, b, false
+	}
+	n := uint64(binary.BigEndian.Uint32(b))
+	if n > uint64(len(b)-lengthSize) {
+		return nil, b, false
+	}
+	b = b[lengthSize:]
+	return b[:n:n], b[n:], true
+}
+
 // openFrame appends the room of a length and the head of a frame.
 func openFrame(dst []byte, kind, fields int) []byte {
 	dst = append(dst, 0, 0, 0, 0)

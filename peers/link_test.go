@@ -265,7 +265,7 @@ func TestEchoMeasures(t *testing.T) {
 	p.must(b.Receive(theirs, a.Next(ours, nil)[4:]))
 	p.must(a.Receive(ours, b.Next(theirs, nil)[4:]))
 	send := func(from, to *Link, at, arrival time.Time) {
-		for f, out, ok := cutFrame(from.Next(at, nil)); ok; f, out, ok = cutFrame(out) {
+		for f, out, ok := CutFrame(from.Next(at, nil)); ok; f, out, ok = CutFrame(out) {
 			p.must(to.Receive(arrival, f))
 		}
 	}

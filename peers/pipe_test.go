@@ -69,7 +69,7 @@ func (p *pipe) run() error {
 		moved := false
 		for i, s := range p.sides {
 			out := s.link.Next(p.now, nil)
-			for f, out, ok := cutFrame(out); ok; f, out, ok = cutFrame(out) {
+			for f, out, ok := CutFrame(out); ok; f, out, ok = CutFrame(out) {
 				p.sides[1-i].queue = append(p.sides[1-i].queue, f)
 				moved = true
 			}

@@ -64,7 +64,7 @@ func TestCheckPassesOverWhatIsOnItsWay(t *testing.T) {
 	p.now = p.now.Add(confirmAfter)
 	frames := p.sides[0].link.Next(p.now, nil)
 	p.sides[1].m.Set("x", 1)
-	for f, frames, ok := cutFrame(frames); ok; f, frames, ok = cutFrame(frames) {
+	for f, frames, ok := CutFrame(frames); ok; f, frames, ok = CutFrame(frames) {
 		p.must(p.sides[1].link.Receive(p.now, f))
 	}
 	p.must(p.run())
@@ -176,7 +176,7 @@ func TestSlowRepairIsNotGivenUp(t *testing.T) {
 		p.now = p.now.Add(roundPatience / 2)
 		for i, s := range p.sides { // one turn each
 			out := s.link.Next(p.now, nil)
-			for f, out, ok := cutFrame(out); ok; f, out, ok = cutFrame(out) {
+			for f, out, ok := CutFrame(out); ok; f, out, ok = CutFrame(out) {
 				p.must(p.sides[1-i].link.Receive(p.now, f))
 			}
 		}
