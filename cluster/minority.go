@@ -13,7 +13,8 @@ const MaxPeers = 256
 // settleTime is how long verdicts that a server is down wait after a peer was
 // found dead. A side that is cut off loses the others one by one, with seconds
 // between them, and must not judge servers by its own votes just before it
-// knows that it is a minority.
+// knows that it is a minority. One that comes and goes is waited for once: else
+// no server would go down as long as it does.
 const settleTime = 10 * time.Second
 
 // members is who is there. Owned by Cluster, under its mu.
@@ -22,6 +23,7 @@ type members struct {
 	known  []string  // sorted; alive and dead, not those that left
 	frozen string    // why nobody is moved; "" if users may be
 	settle time.Time // until then no server goes down by verdict; zero is no wait
+	least  int       // fewest that were alive in that wait
 }
 
 func (m *members) isAlive(peer string) bool {
@@ -89,8 +91,8 @@ func (c *Cluster) setMembers(now time.Time, alive, known []string) {
 	m := &c.members
 	if c.cfg.OnMinority == Freeze && slices.ContainsFunc(m.alive, func(peer string) bool {
 		return slices.Contains(known, peer) && !slices.Contains(alive, peer)
-	}) {
-		m.settle = now.Add(settleTime)
+	}) && (m.settle.IsZero() || len(alive) < m.least) {
+		m.settle, m.least = now.Add(settleTime), len(alive)
 	}
 	m.alive, m.known = alive, known
 	c.membersChanged(now)
