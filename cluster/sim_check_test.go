@@ -114,6 +114,26 @@ func (w *simWorld) checkAll() {
 	}
 	w.checkTables()
 	w.checkOrders()
+	w.checkPins()
+}
+
+// checkPins: the same users are pinned everywhere, and to the servers that
+// logins are told of.
+func (w *simWorld) checkPins() {
+	was := ""
+	for i, p := range w.present() {
+		is := ""
+		for _, pin := range p.cluster.Pins() {
+			is += fmt.Sprintf(" %s to %s", pin.Key, pin.Server)
+			if told := p.cluster.Pinned(simTable, pin.Key); told != pin.Server {
+				w.fail(pin.Key, "logins of %s at %s are told %q, pinned to %s", pin.Key, p.host.name, told, pin.Server)
+			}
+		}
+		if i > 0 && is != was {
+			w.fail("", "pinned at %s:%s, elsewhere:%s", p.host.name, is, was)
+		}
+		was = is
+	}
 }
 
 // checkUser: one home, the same at all peers, and everybody counts right.

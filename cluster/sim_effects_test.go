@@ -187,7 +187,7 @@ func (p *simProc) order() {
 	server, user := serverName(w.rng.IntN(w.plan.servers)), "u"+itoa(w.rng.IntN(w.plan.users))
 	now, by := p.now(), "admin"
 	var err error
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(13) {
 	case 0, 1:
 		state := []string{"ready", "drain", "maint"}[w.rng.IntN(3)]
 		w.trace("", "order at %s: %s %s", p.host.name, server, state)
@@ -204,21 +204,58 @@ func (p *simProc) order() {
 		}
 		w.trace(key, "order at %s: clear", p.host.name)
 		err = p.cluster.OrderClear(now, by, simTable, key)
+	case 6:
+		w.trace(user, "order at %s: unpin", p.host.name)
+		err = p.cluster.OrderUnpin(now, by, simTable, user)
+	case 7, 8:
+		w.trace(user, "order at %s: pin to %s", p.host.name, server)
+		err = p.cluster.OrderPin(now, cluster.Pin{By: by, Table: simTable, Key: user, Backend: simBackend, Server: server})
+		p.move(user, server)
 	default:
-		if p.backend.Server(server).Away() {
+		p.move(user, server)
+	}
+	_ = err // some cannot be carried out: frozen, no pin
+}
+
+// move orders a move, of which one in four has a hook.
+func (p *simProc) move(user, server string) {
+	w := p.host.w
+	if p.backend.Server(server).Away() {
+		return
+	}
+	began := w.now
+	o := cluster.MoveOrder{
+		By: "admin", Table: simTable, Key: user, Backend: simBackend, Server: server,
+		Done: func(r cluster.MoveResult) { p.moved(r, user, server, began) },
+	}
+	if w.chance(25) {
+		o.Before, o.Grace = p.hook(user), simGrace
+	}
+	_, err := p.cluster.Move(p.now(), o) // cannot while frozen, or he is being moved
+	w.trace(user, "order at %s: move to %s: %v", p.host.name, server, err)
+	if err == nil && w.chance(30) && w.lose(p.host) { // nobody is left to end the move
+		w.after(w.skewed(0, time.Second), func() { p.kill(w.chance(50), false) })
+	}
+}
+
+// simGrace bounds what runs before a user is assigned: hooks.go sees to it that
+// it ends by then, however the program does.
+const simGrace = 3 * time.Second
+
+// hook is on_move. It ends before its time is over, but for some that never do.
+func (p *simProc) hook(user string) func([]string, func(time.Time, string)) {
+	w := p.host.w
+	return func(missing []string, done func(time.Time, string)) {
+		w.trace(user, "%s runs the hook, without %v", p.host.name, missing)
+		if w.chance(5) {
 			return
 		}
-		began := w.now
-		_, err = p.cluster.Move(now, cluster.MoveOrder{
-			By: by, Table: simTable, Key: user, Backend: simBackend, Server: server,
-			Done: func(r cluster.MoveResult) { p.moved(r, user, server, began) },
+		w.after(w.skewed(0, simGrace), func() {
+			if p.alive {
+				done(p.now(), "")
+			}
 		})
-		w.trace(user, "order at %s: move to %s: %v", p.host.name, server, err)
-		if err == nil && w.chance(30) && w.lose(p.host) { // nobody is left to end the move
-			w.after(w.skewed(0, time.Second), func() { p.kill(w.chance(50), false) })
-		}
 	}
-	_ = err // some cannot be carried out: frozen, moving already
 }
 
 // moved is the result of a move: where all have confirmed it, nobody who was

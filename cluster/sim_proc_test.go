@@ -104,6 +104,7 @@ func (p *simProc) setup() balancer.Setup {
 		Config: balancer.Config{Balance: p.host.w.plan.balance, StickTable: simTable, Retries: 1}, Table: p.table,
 		OnChange: p.serverChanged,
 		Frozen:   func() bool { _, frozen := p.cluster.Frozen(); return frozen },
+		Pinned:   func(key string) string { return p.cluster.Pinned(simTable, key) },
 	}
 	for i := range p.host.w.plan.servers {
 		s.Servers = append(s.Servers, balancer.ServerSpec{Name: serverName(i), Config: balancer.DefaultServerConfig()})
