@@ -115,6 +115,7 @@ func (w *simWorld) checkAll() {
 	w.checkTables()
 	w.checkOrders()
 	w.checkPins()
+	w.checkFlushes()
 }
 
 // checkPins: the same users are pinned everywhere, and to the servers that

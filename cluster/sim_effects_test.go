@@ -39,10 +39,6 @@ func (p *simProc) Kick(k cluster.Kick) string {
 	return ""
 }
 
-func (p *simProc) StopFlush(_, _ string) string { return "" }
-func (p *simProc) CarryFlush(cluster.Flush)     {}
-func (p *simProc) LeaveFlush(_, _ string)       {}
-
 func (p *simProc) Clear(_, key string) string {
 	p.host.w.trace(key, "%s clears", p.host.name)
 	if key == "" {
@@ -187,7 +183,7 @@ func (p *simProc) order() {
 	server, user := serverName(w.rng.IntN(w.plan.servers)), "u"+itoa(w.rng.IntN(w.plan.users))
 	now, by := p.now(), "admin"
 	var err error
-	switch w.rng.IntN(13) {
+	switch w.rng.IntN(16) {
 	case 0, 1:
 		state := []string{"ready", "drain", "maint"}[w.rng.IntN(3)]
 		w.trace("", "order at %s: %s %s", p.host.name, server, state)
@@ -211,10 +207,15 @@ func (p *simProc) order() {
 		w.trace(user, "order at %s: pin to %s", p.host.name, server)
 		err = p.cluster.OrderPin(now, cluster.Pin{By: by, Table: simTable, Key: user, Backend: simBackend, Server: server})
 		p.move(user, server)
+	case 9, 10:
+		p.flush(server)
+	case 11:
+		w.trace("", "order at %s: flush stop %s", p.host.name, server)
+		err = p.cluster.OrderFlushStop(now, by, simBackend, server)
 	default:
 		p.move(user, server)
 	}
-	_ = err // some cannot be carried out: frozen, no pin
+	_ = err // some cannot be carried out: no pin, no flush
 }
 
 // move orders a move, of which one in four has a hook.

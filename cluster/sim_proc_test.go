@@ -50,7 +50,8 @@ type simProc struct {
 	sessions    map[string][]*simLogin // by user
 	moves       []simMoving
 	born        time.Duration
-	told        map[string]uint64 // stamps of moves told by others, by user
+	flushes     map[string]*simFlush // by server
+	told        map[string]uint64    // stamps of moves told by others, by user
 }
 
 // simMoving is a user whose sessions are being ended for a move.
@@ -67,7 +68,7 @@ func (p *simProc) now() time.Time { return p.host.now() }
 func (h *simHost) start() {
 	w := h.w
 	p := &simProc{
-		host: h, alive: true, born: w.now, told: map[string]uint64{}, remotes: map[string]*peers.Remote{}, streams: map[string]*simEnd{},
+		host: h, alive: true, born: w.now, told: map[string]uint64{}, flushes: map[string]*simFlush{}, remotes: map[string]*peers.Remote{}, streams: map[string]*simEnd{},
 		members: map[string]*simMember{}, sessions: map[string][]*simLogin{},
 	}
 	now := p.now()
