@@ -114,6 +114,13 @@ func (c *Cluster) membersChanged(now time.Time) {
 	c.tickFlushes(now)
 }
 
+// IsAlive reports whether a peer is there; this one is.
+func (c *Cluster) IsAlive(peer string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members.isAlive(peer)
+}
+
 // Frozen reports whether this side of a cut moves nobody, and why.
 func (c *Cluster) Frozen() (reason string, frozen bool) {
 	c.mu.Lock()
