@@ -3,66 +3,51 @@ package cluster
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
-// tellAll brings all that is new from each node to each other.
-func (m *mesh) tellAll() {
-	for from, s := range m.nodes {
-		for to, other := range m.nodes {
-			for from != to {
-				at := [2]int{from, to}
-				b, next, ok := s.c.Pull(nil, m.sent[at], MaxMessage)
-				if m.sent[at] = next; !ok || len(b) == 0 {
-					break
-				}
-				if _, err := other.c.Merge(m.now, s.name, b); err != nil {
-					m.t.Fatal(err)
-				}
-			}
+// Of more moves within minutes than there is room for facts the ends go, at each
+// peer at another time. What one tells of them when the two compare is no news.
+func TestManyMoves(t *testing.T) {
+	const more = 3000
+	a, b := newOne(t, "lb1"), newOne(t, "lb2")
+	merge := func(c *Cluster, facts []*fact) {
+		t.Helper()
+		if _, err := c.Merge(start, "lb3", encode(facts...)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	m.air = nil // assignments come with the end of a move
-}
-
-// More moves within minutes than there is room for facts: those that ended go,
-// each peer forgets others than the next one, and what a peer tells of them when
-// the two compare is no news.
-func TestManyMoves(t *testing.T) {
-	m := newMesh(t, 1, 3)
-	for i := range 1200 { // so that each forgets at another time
-		m.nodes[2].c.Vote(m.now, "mail", fmt.Sprint("s", i), true)
+	for i := range 1200 { // so that b forgets sooner
+		merge(b, []*fact{{key: fmt.Sprint("later/", i), time: wall(start), writer: "lb3"}})
 	}
-	m.sent[[2]int{2, 0}], m.sent[[2]int{2, 1}] = m.nodes[2].c.Head(), m.nodes[2].c.Head()
-	const batch = 100
-	for n := range MaxFacts / 3 / batch {
-		for i := range batch {
-			if _, err := m.nodes[n%2].move(fmt.Sprintf("u%d", n*batch+i), "s2"); err != nil {
+	for from := 0; from < MaxFacts+more; from += 1000 {
+		var ends []*fact
+		for i := from; i < from+1000; i++ {
+			m := move{
+				id: fmt.Sprint("lb3-", i), phase: phaseDone, server: "s2", deadline: start.UnixMilli(),
+				stamp: Stamp{Time: wall(start), Writer: "lb3"},
+			}
+			ends = append(ends, &fact{
+				key: moveKey{"users", fmt.Sprint("u", i)}.factKey(), value: m.encode(), time: wall(start) + uint64(i), writer: "lb3",
+			})
+		}
+		merge(a, ends)
+		merge(b, ends)
+	}
+	for _, c := range []*Cluster{a, b} {
+		if n := c.events.total; n != MaxFacts+more || c.counters.Dropped < more {
+			t.Fatalf("%s: %d events, %+v, want one of each of %d moves", c.self, n, c.counters, MaxFacts+more)
+		}
+	}
+	for _, way := range [][2]*Cluster{{a, b}, {b, a}} {
+		for cursor, goes := uint32(0), true; goes; goes = cursor != 0 {
+			var part []byte
+			part, cursor = way[0].Part(nil, 0, 1<<numBuckets-1, cursor, MaxMessage)
+			if _, err := way[1].Merge(start, way[0].self, part); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for range 3 {
-			m.tellAll()
-			for _, s := range m.nodes {
-				s.closeAll()
-			}
-		}
-		m.tellAll()
-		m.pass(100 * time.Millisecond)
-	}
-	before := [3]uint64{}
-	for i, s := range m.nodes {
-		_, before[i] = s.c.EventsAfter(0)
-	}
-	for range 3 {
-		m.mend()
-		m.tellAll()
-		m.pass(30 * time.Second)
-	}
-	for i, s := range m.nodes {
-		_, after := s.c.EventsAfter(0)
-		if after != before[i] {
-			t.Errorf("%s: %d events of moves that had ended", s.name, after-before[i])
+		if n := way[1].events.total; n != MaxFacts+more {
+			t.Errorf("%s: %d events of moves that had ended", way[1].self, n-MaxFacts-more)
 		}
 	}
 }
