@@ -13,8 +13,8 @@ const MaxPeers = 256
 // settleTime is how long verdicts that a server is down wait after a peer was
 // found dead. A side that is cut off loses the others one by one, with seconds
 // between them, and must not judge servers by its own votes just before it
-// knows that it is a minority. One that comes and goes is waited for once: else
-// no server would go down as long as it does.
+// knows that it is a minority. Where that cannot be (isSure) nothing waits: a peer
+// that comes and goes would else keep servers up as long as it does.
 const settleTime = 10 * time.Second
 
 // members is who is there. Owned by Cluster, under its mu.
@@ -23,7 +23,6 @@ type members struct {
 	known  []string  // sorted; alive and dead, not those that left
 	frozen string    // why nobody is moved; "" if users may be
 	settle time.Time // until then no server goes down by verdict; zero is no wait
-	least  int       // fewest that were alive in that wait
 }
 
 func (m *members) isAlive(peer string) bool {
@@ -66,6 +65,11 @@ func (m *members) minority(cfg Config) string {
 	return fmt.Sprintf("%d of %d peers are in reach, without %s", alive, known, breaker)
 }
 
+// isSure reports whether the votes of so many that a server is down would count on
+// whatever side of a cut this is: they are those of most known peers, or there is
+// nobody left to be lost.
+func (m *members) isSure(down int) bool { return down*2 > len(m.known) || len(m.alive) == 1 }
+
 // SetMembers says which peers are alive and which are known: alive, or dead
 // without having left. Self is in both, whether named or not. Votes of peers
 // that are not alive do not count.
@@ -91,8 +95,8 @@ func (c *Cluster) setMembers(now time.Time, alive, known []string) {
 	m := &c.members
 	if c.cfg.OnMinority == Freeze && slices.ContainsFunc(m.alive, func(peer string) bool {
 		return slices.Contains(known, peer) && !slices.Contains(alive, peer)
-	}) && (m.settle.IsZero() || len(alive) < m.least) {
-		m.settle, m.least = now.Add(settleTime), len(alive)
+	}) {
+		m.settle = now.Add(settleTime)
 	}
 	m.alive, m.known = alive, known
 	c.membersChanged(now)

@@ -169,7 +169,8 @@ func (c *Cluster) judge(now time.Time, t target) {
 		return // what was found last holds on
 	}
 	up := down*2 <= total
-	kept := v.told && (c.members.frozen != "" || !up && now.Before(c.members.settle))
+	wait := now.Before(c.members.settle) && !c.members.isSure(down)
+	kept := v.told && (c.members.frozen != "" || !up && wait)
 	if !kept && (!v.told || up != v.up) {
 		if v.told {
 			c.note(Event{Time: now, Kind: EventHealth, What: fmt.Sprintf(
