@@ -55,7 +55,7 @@ func (p *simProc) Health(_, server string, up bool) {
 		verdict = balancer.AllUp
 	}
 	p.host.w.trace("", "%s hears the verdict on %s: up %t", p.host.name, server, up)
-	if s := p.backend.Server(server); s != nil {
+	if s := p.backend.Server(server); s != nil && s.State().Admin != balancer.Maint {
 		s.SetVerdict(p.now(), verdict)
 	}
 }
@@ -264,6 +264,9 @@ func (p *simProc) hook(user string) func([]string, func(time.Time, string)) {
 func (p *simProc) moved(r cluster.MoveResult, user, server string, began time.Duration) {
 	w := p.host.w
 	w.trace(user, "%s says of the move to %s: %+v", p.host.name, server, r)
+	if r.Err == nil {
+		p.movedAt = w.now
+	}
 	if r.Err != nil || len(r.Missing) > 0 {
 		return
 	}
