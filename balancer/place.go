@@ -190,6 +190,11 @@ func (p *Placement) Begin(now time.Time) error {
 		p.login = false
 		p.Server.loggedIn(now)
 	}
+	return p.enter(now)
+}
+
+// enter counts a session that has begun in the stick table.
+func (p *Placement) enter(now time.Time) error {
 	if p.table == nil {
 		return nil
 	}
@@ -202,6 +207,21 @@ func (p *Placement) Begin(now time.Time) error {
 		return ErrMoved
 	}
 	return nil
+}
+
+// Outdated reports whether the backend has another stick table by now than the
+// one that the session is, or will be, counted in.
+func (p *Placement) Outdated() bool { return p.table != p.Server.Backend.Table() }
+
+// Recount counts a session that has begun in the table that the backend has now,
+// by its key there. ErrMoved means that the user lives elsewhere by that table;
+// the session must not go on.
+func (p *Placement) Recount(now time.Time, key string) error {
+	if p.phase == counted {
+		p.table.Leave(now, p.Key)
+	}
+	p.table, p.Key, p.stamp, p.phase = p.Server.Backend.Table(), key, sticktable.Stamp{}, begun
+	return p.enter(now)
 }
 
 // End gives the place back, when the session has ended or the login has come

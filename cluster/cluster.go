@@ -76,6 +76,7 @@ type Cluster struct {
 	tooEarly map[string]bool // peers whose facts are refused, as their clock is ahead
 	astray   map[string]bool // peers whose clock was told to be far off
 	noRoom   time.Time       // when making room failed last
+	forgot   uint64          // time of the newest fact that went for lack of room
 	sweepAt  time.Time
 	latest   int64 // ms since 1970 of the last Tick
 	orders   uint64

@@ -9,7 +9,8 @@ type Effects interface {
 	MoveEffects
 	FlushEffects
 
-	// Health is the verdict of the peers on a server, when it changes.
+	// Health is the verdict of the peers on a server, when it changes; up, when
+	// nobody votes any more on one that was down.
 	Health(backend, server string, up bool)
 	// Void says that the sessions of a peer are gone: it left, or it is dead
 	// for the grace. It is called once for each time.

@@ -13,7 +13,8 @@ const MaxPeers = 256
 // settleTime is how long verdicts that a server is down wait after a peer was
 // found dead. A side that is cut off loses the others one by one, with seconds
 // between them, and must not judge servers by its own votes just before it
-// knows that it is a minority.
+// knows that it is a minority. Where that cannot be (isSure) nothing waits: a peer
+// that comes and goes would else keep servers up as long as it does.
 const settleTime = 10 * time.Second
 
 // members is who is there. Owned by Cluster, under its mu.
@@ -64,6 +65,11 @@ func (m *members) minority(cfg Config) string {
 	return fmt.Sprintf("%d of %d peers are in reach, without %s", alive, known, breaker)
 }
 
+// isSure reports whether the votes of so many that a server is down would count on
+// whatever side of a cut this is: they are those of most known peers, or there is
+// nobody left to be lost.
+func (m *members) isSure(down int) bool { return down*2 > len(m.known) || len(m.alive) == 1 }
+
 // SetMembers says which peers are alive and which are known: alive, or dead
 // without having left. Self is in both, whether named or not. Votes of peers
 // that are not alive do not count.
@@ -110,6 +116,13 @@ func (c *Cluster) membersChanged(now time.Time) {
 	c.judgeAll(now)
 	c.checkMoves(now)
 	c.tickFlushes(now)
+}
+
+// IsAlive reports whether a peer is there; this one is.
+func (c *Cluster) IsAlive(peer string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members.isAlive(peer)
 }
 
 // Frozen reports whether this side of a cut moves nobody, and why.

@@ -29,7 +29,7 @@ func (c *Cluster) take(now time.Time, f *fact) {
 		return
 	}
 	old := c.facts.byKey[f.key]
-	if old == nil && !c.room(now) {
+	if old == nil && (c.wasForgotten(f) || !c.room(now)) {
 		c.counters.Dropped++
 		return
 	}
@@ -108,12 +108,20 @@ func (c *Cluster) room(now time.Time) bool {
 	spare := c.facts.find(func(f *fact) bool { return isSpare(f, moving) })
 	for _, f := range spare[:min(len(spare), MaxFacts/evictShare)] {
 		c.facts.remove(f)
+		c.forgot = max(c.forgot, f.time)
 		c.counters.Dropped++
 	}
 	if len(spare) == 0 {
 		c.noRoom = now
 	}
 	return len(spare) > 0
+}
+
+// wasForgotten reports whether a fact is the end of a move of the time of those
+// that went for lack of room. A peer that holds it yet tells of it, and it would
+// be carried out and told once more. mu is held.
+func (c *Cluster) wasForgotten(f *fact) bool {
+	return f.time <= c.forgot && kindOf(f.key) == kindMove && isSpare(f, nil)
 }
 
 // isSpare reports whether a fact is of a move that has ended, or says that a

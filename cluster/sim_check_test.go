@@ -82,9 +82,11 @@ func (w *simWorld) allServe() bool {
 
 // checkSettled is what must hold without a comparison of digests: everybody
 // knows what the others have, as each has heard it from whom it concerns. That
-// is not promised where a blob comes late from nowhere, or by a third peer.
+// is not promised where a blob comes late from nowhere, or by a third peer; where
+// who moved a user died before all had heard of it; nor where a peer has no entry
+// for what he is told, as it has expired by his clock.
 func (w *simWorld) checkSettled() {
-	if w.plan.chaos || !w.allServe() {
+	if w.plan.chaos || w.hurried || !w.neverExpires() || !w.allServe() {
 		return
 	}
 	for i := range w.plan.users {
@@ -114,6 +116,27 @@ func (w *simWorld) checkAll() {
 	}
 	w.checkTables()
 	w.checkOrders()
+	w.checkPins()
+	w.checkFlushes()
+}
+
+// checkPins: the same users are pinned everywhere, and to the servers that
+// logins are told of.
+func (w *simWorld) checkPins() {
+	was := ""
+	for i, p := range w.present() {
+		is := ""
+		for _, pin := range p.cluster.Pins() {
+			is += fmt.Sprintf(" %s to %s", pin.Key, pin.Server)
+			if told := p.cluster.Pinned(simTable, pin.Key); told != pin.Server {
+				w.fail(pin.Key, "logins of %s at %s are told %q, pinned to %s", pin.Key, p.host.name, told, pin.Server)
+			}
+		}
+		if i > 0 && is != was {
+			w.fail("", "pinned at %s:%s, elsewhere:%s", p.host.name, is, was)
+		}
+		was = is
+	}
 }
 
 // checkUser: one home, the same at all peers, and everybody counts right.
@@ -156,10 +179,13 @@ func (w *simWorld) checkSlots(p *simProc, user string) {
 	}
 }
 
+// neverExpires: no entry does in this run.
+func (w *simWorld) neverExpires() bool { return w.plan.expire > 10*time.Minute }
+
 // checkTables: all have the same. Entries that expire go at each peer by its
 // own clock, so where some did only those in use are compared.
 func (w *simWorld) checkTables() {
-	exact := w.plan.expire > 10*time.Minute
+	exact := w.neverExpires()
 	first := w.present()[0]
 	content := first.content(exact)
 	for _, p := range w.present()[1:] {

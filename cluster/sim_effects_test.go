@@ -39,10 +39,6 @@ func (p *simProc) Kick(k cluster.Kick) string {
 	return ""
 }
 
-func (p *simProc) StopFlush(_, _ string) string { return "" }
-func (p *simProc) CarryFlush(cluster.Flush)     {}
-func (p *simProc) LeaveFlush(_, _ string)       {}
-
 func (p *simProc) Clear(_, key string) string {
 	p.host.w.trace(key, "%s clears", p.host.name)
 	if key == "" {
@@ -59,7 +55,7 @@ func (p *simProc) Health(_, server string, up bool) {
 		verdict = balancer.AllUp
 	}
 	p.host.w.trace("", "%s hears the verdict on %s: up %t", p.host.name, server, up)
-	if s := p.backend.Server(server); s != nil {
+	if s := p.backend.Server(server); s != nil && s.State().Admin != balancer.Maint {
 		s.SetVerdict(p.now(), verdict)
 	}
 }
@@ -187,7 +183,7 @@ func (p *simProc) order() {
 	server, user := serverName(w.rng.IntN(w.plan.servers)), "u"+itoa(w.rng.IntN(w.plan.users))
 	now, by := p.now(), "admin"
 	var err error
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(16) {
 	case 0, 1:
 		state := []string{"ready", "drain", "maint"}[w.rng.IntN(3)]
 		w.trace("", "order at %s: %s %s", p.host.name, server, state)
@@ -204,21 +200,63 @@ func (p *simProc) order() {
 		}
 		w.trace(key, "order at %s: clear", p.host.name)
 		err = p.cluster.OrderClear(now, by, simTable, key)
+	case 6:
+		w.trace(user, "order at %s: unpin", p.host.name)
+		err = p.cluster.OrderUnpin(now, by, simTable, user)
+	case 7, 8:
+		w.trace(user, "order at %s: pin to %s", p.host.name, server)
+		err = p.cluster.OrderPin(now, cluster.Pin{By: by, Table: simTable, Key: user, Backend: simBackend, Server: server})
+		p.move(user, server)
+	case 9, 10:
+		p.flush(server)
+	case 11:
+		w.trace("", "order at %s: flush stop %s", p.host.name, server)
+		err = p.cluster.OrderFlushStop(now, by, simBackend, server)
 	default:
-		if p.backend.Server(server).Away() {
+		p.move(user, server)
+	}
+	_ = err // some cannot be carried out: no pin, no flush
+}
+
+// move orders a move, of which one in four has a hook.
+func (p *simProc) move(user, server string) {
+	w := p.host.w
+	if p.backend.Server(server).Away() {
+		return
+	}
+	began := w.now
+	o := cluster.MoveOrder{
+		By: "admin", Table: simTable, Key: user, Backend: simBackend, Server: server,
+		Done: func(r cluster.MoveResult) { p.moved(r, user, server, began) },
+	}
+	if w.chance(25) {
+		o.Before, o.Grace = p.hook(user), simGrace
+	}
+	_, err := p.cluster.Move(p.now(), o) // cannot while frozen, or he is being moved
+	w.trace(user, "order at %s: move to %s: %v", p.host.name, server, err)
+	if err == nil && w.chance(30) && w.lose(p.host) { // nobody is left to end the move
+		w.after(w.skewed(0, time.Second), func() { p.kill(w.chance(50), false) })
+	}
+}
+
+// simGrace bounds what runs before a user is assigned: hooks.go sees to it that
+// it ends by then, however the program does.
+const simGrace = 3 * time.Second
+
+// hook is on_move. It ends before its time is over, but for some that never do.
+func (p *simProc) hook(user string) func([]string, func(time.Time, string)) {
+	w := p.host.w
+	return func(missing []string, done func(time.Time, string)) {
+		w.trace(user, "%s runs the hook, without %v", p.host.name, missing)
+		if w.chance(5) {
 			return
 		}
-		began := w.now
-		_, err = p.cluster.Move(now, cluster.MoveOrder{
-			By: by, Table: simTable, Key: user, Backend: simBackend, Server: server,
-			Done: func(r cluster.MoveResult) { p.moved(r, user, server, began) },
+		w.after(w.skewed(0, simGrace), func() {
+			if p.alive {
+				done(p.now(), "")
+			}
 		})
-		w.trace(user, "order at %s: move to %s: %v", p.host.name, server, err)
-		if err == nil && w.chance(30) && w.lose(p.host) { // nobody is left to end the move
-			w.after(w.skewed(0, time.Second), func() { p.kill(w.chance(50), false) })
-		}
 	}
-	_ = err // some cannot be carried out: frozen, moving already
 }
 
 // moved is the result of a move: where all have confirmed it, nobody who was
@@ -226,6 +264,9 @@ func (p *simProc) order() {
 func (p *simProc) moved(r cluster.MoveResult, user, server string, began time.Duration) {
 	w := p.host.w
 	w.trace(user, "%s says of the move to %s: %+v", p.host.name, server, r)
+	if r.Err == nil {
+		p.movedAt = w.now
+	}
 	if r.Err != nil || len(r.Missing) > 0 {
 		return
 	}

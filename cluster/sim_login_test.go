@@ -16,6 +16,8 @@ const (
 	retryAfter    = time.Second
 	maxPlaced     = 3
 	maxRetries    = 1
+
+	wrongPassword = "wrong password"
 )
 
 // simClient is a mail client of a user, which comes back when it is sent away.
@@ -97,6 +99,9 @@ func (l *simLogin) trace(format string, args ...any) {
 // fail is the NO.
 func (l *simLogin) fail(why any) {
 	l.trace("login fails: %v", why)
+	if l.c.w.plan.calm && why != wrongPassword {
+		l.c.w.fail(l.c.user, "a login of %s at %s fails, though nothing breaks: %v", l.c.user, l.p.host.name, why)
+	}
 	l.over = true
 	l.c.w.pending--
 	if !l.c.stranger() {
@@ -151,7 +156,7 @@ func (l *simLogin) answered() {
 			l.end("no connection to " + server)
 		}
 	case l.c.stranger() || w.chance(4):
-		l.end("wrong password")
+		l.end(wrongPassword)
 	default:
 		l.accepted()
 	}

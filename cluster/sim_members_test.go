@@ -20,6 +20,7 @@ type simMember struct {
 	since   time.Duration // of the state
 	changed time.Duration // since when the network says otherwise, 0 for not
 	patient time.Duration // how long that is not believed
+	gone    uint64        // the incarnation that was found gone
 	dialing bool
 }
 
@@ -83,8 +84,18 @@ func (p *simProc) sawAlive(name string) {
 	p.learned() // nobody is alone any more
 }
 
+// met is for a process that has said hello: it counts as alive before membership
+// lists it, but not if it was found gone.
+func (p *simProc) met(other *simProc) {
+	name, heard := other.host.name, p.remote(other.host.name).Info().Incarnation
+	if m := p.members[name]; m.state != "alive" && heard == other.incarnation && heard != m.gone {
+		p.sawAlive(name)
+	}
+}
+
 func (p *simProc) sawDead(name string) {
 	p.setMember(name, "dead")
+	p.members[name].gone = p.remote(name).Info().Incarnation
 	p.cluster.PeerDown(p.now(), name)
 	p.tellMembers()
 	if e := p.streams[name]; e != nil {
@@ -98,6 +109,7 @@ func (p *simProc) sawBye(name string) {
 		return
 	}
 	p.setMember(name, "left")
+	p.members[name].gone = p.remote(name).Info().Incarnation
 	p.cluster.PeerLeft(p.now(), name)
 	p.tellMembers()
 }

@@ -203,6 +203,7 @@ func (e *simEnd) receive(b []byte) {
 		e.close("bye")
 		return
 	}
+	e.p.met(e.other().p)
 	if !e.ready && e.link.Ready() {
 		e.ready = true
 		e.p.cluster.Absent(e.p.now(), e.p.table.Holders())

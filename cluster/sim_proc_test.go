@@ -16,6 +16,7 @@ const (
 	simTable    = "users"
 	simBackend  = "mail"
 	syncTimeout = 5 * time.Second
+	simHurry    = 10 * time.Second // who moved a user and dies within may not have told all
 )
 
 // simHost is a machine: its clock, its disk, and the process on it. Owned by
@@ -50,7 +51,9 @@ type simProc struct {
 	sessions    map[string][]*simLogin // by user
 	moves       []simMoving
 	born        time.Duration
-	told        map[string]uint64 // stamps of moves told by others, by user
+	flushes     map[string]*simFlush // by server
+	movedAt     time.Duration        // when the last move that began here ended, 0 for none
+	told        map[string]uint64    // stamps of moves told by others, by user
 }
 
 // simMoving is a user whose sessions are being ended for a move.
@@ -67,7 +70,7 @@ func (p *simProc) now() time.Time { return p.host.now() }
 func (h *simHost) start() {
 	w := h.w
 	p := &simProc{
-		host: h, alive: true, born: w.now, told: map[string]uint64{}, remotes: map[string]*peers.Remote{}, streams: map[string]*simEnd{},
+		host: h, alive: true, born: w.now, told: map[string]uint64{}, flushes: map[string]*simFlush{}, remotes: map[string]*peers.Remote{}, streams: map[string]*simEnd{},
 		members: map[string]*simMember{}, sessions: map[string][]*simLogin{},
 	}
 	now := p.now()
@@ -104,6 +107,7 @@ func (p *simProc) setup() balancer.Setup {
 		Config: balancer.Config{Balance: p.host.w.plan.balance, StickTable: simTable, Retries: 1}, Table: p.table,
 		OnChange: p.serverChanged,
 		Frozen:   func() bool { _, frozen := p.cluster.Frozen(); return frozen },
+		Pinned:   func(key string) string { return p.cluster.Pinned(simTable, key) },
 	}
 	for i := range p.host.w.plan.servers {
 		s.Servers = append(s.Servers, balancer.ServerSpec{Name: serverName(i), Config: balancer.DefaultServerConfig()})
@@ -209,6 +213,7 @@ func (p *simProc) kill(silent, disk bool) {
 	w := p.host.w
 	w.trace("", "%s is killed (without a sound %t, disk kept %t)", p.host.name, silent, disk)
 	p.alive, p.serving = false, false
+	w.hurried = w.hurried || p.movedAt > 0 && w.now-p.movedAt < simHurry
 	for _, h := range w.hosts {
 		if e := p.streams[h.name]; e != nil && !silent {
 			e.other().cut()
@@ -272,8 +277,8 @@ func (s *simState) Merge(now time.Time, from string, b []byte) (int, error) {
 	if w.plan.chaos && !w.ended && w.chance(10) {
 		again, to := bytes.Clone(b), w.hosts[w.rng.IntN(len(w.hosts))]
 		w.after(w.skewed(0, 15*time.Second), func() {
-			if to.proc == nil || !to.proc.alive || to.name == from {
-				return
+			if to.proc == nil || !to.proc.alive || to.name == from || w.host(from) == w.lost {
+				return // of one that stays dead nobody would hear that it is
 			}
 			for _, other := range to.proc.states {
 				if other.Name() == s.Name() {

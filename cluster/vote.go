@@ -164,12 +164,13 @@ func (c *Cluster) judge(now time.Time, t target) {
 	if total == 0 {
 		delete(c.health.differ, t)
 		if len(v.others) == 0 {
-			delete(c.health.servers, t)
+			c.forgetVerdict(t, v)
 		}
 		return // what was found last holds on
 	}
 	up := down*2 <= total
-	kept := v.told && (c.members.frozen != "" || !up && now.Before(c.members.settle))
+	wait := now.Before(c.members.settle) && !c.members.isSure(down)
+	kept := v.told && (c.members.frozen != "" || !up && wait)
 	if !kept && (!v.told || up != v.up) {
 		if v.told {
 			c.note(Event{Time: now, Kind: EventHealth, What: fmt.Sprintf(
@@ -179,6 +180,15 @@ func (c *Cluster) judge(now time.Time, t target) {
 		c.later(func() { c.effects.Health(t.backend, t.server, up) })
 	}
 	c.compare(now, t, v)
+}
+
+// forgetVerdict is for a server that nobody looks at any more: as one without
+// checks it counts as up. mu is held.
+func (c *Cluster) forgetVerdict(t target, v *verdict) {
+	delete(c.health.servers, t)
+	if v.told && !v.up {
+		c.later(func() { c.effects.Health(t.backend, t.server, true) })
+	}
 }
 
 // compare keeps the list of servers on which this peer is of another opinion.

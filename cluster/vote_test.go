@@ -258,3 +258,77 @@ func TestVoteIsNoNews(t *testing.T) {
 		t.Errorf("Head = %d, want %d: nothing changed", got, head)
 	}
 }
+
+// A peer that dies and comes back again and again, as one that is started anew
+// each time it falls, does not keep the others from finding a server down.
+func TestVerdictInSpiteOfAPeerThatFlaps(t *testing.T) {
+	for peers := 2; peers <= 5; peers++ {
+		m := newMesh(t, 1, peers)
+		flaps := peers - 1
+		for _, s := range m.nodes {
+			s.c.SetConfig(m.now, Config{OnMinority: Freeze, TieBreaker: "lb1"})
+			s.vote(true)
+		}
+		m.flow()
+		flap := func() {
+			m.cut = map[int]bool{flaps: true}
+			m.members()
+			m.pass(settleTime / 4)
+			m.flow()
+			m.cut = nil
+			m.members()
+			m.pass(settleTime / 4)
+			m.flow()
+		}
+		flap()
+		for _, s := range m.nodes[:flaps] {
+			s.vote(false)
+		}
+		for range 3 {
+			flap()
+		}
+		m.cut = map[int]bool{flaps: true}
+		m.members()
+		for n := range flaps {
+			m.wantVerdict(false, n)
+		}
+	}
+}
+
+// When the last peer takes its vote back, as no file has checks any more, a
+// server that was down by verdict is not left so.
+func TestVerdictEndsWithTheVotes(t *testing.T) {
+	m := newMesh(t, 1, 2)
+	for _, s := range m.nodes {
+		s.vote(false)
+	}
+	m.flow()
+	m.wantVerdict(false, 0, 1)
+	m.nodes[0].c.Abstain(m.now, "mail", "s1")
+	m.flow()
+	m.wantVerdict(false, 0, 1)
+	m.nodes[1].c.Abstain(m.now, "mail", "s1")
+	m.flow()
+	for _, s := range m.nodes {
+		if !s.health[mail1] || s.c.Votes("mail", "s1").Told {
+			t.Errorf("%s: up %v, votes %+v, want it up and no verdict", s.name, s.health[mail1], s.c.Votes("mail", "s1"))
+		}
+	}
+}
+
+// The same if the last vote was that of a peer that is gone for good.
+func TestVerdictEndsWithTheDead(t *testing.T) {
+	m := newMesh(t, 1, 2)
+	m.nodes[1].vote(false)
+	m.flow()
+	m.wantVerdict(false, 0)
+	m.nodes[0].c.PeerLeft(m.now, "lb2")
+	m.wantVerdict(false, 0)
+	for range int(voteLife/time.Minute) + 1 {
+		m.now = m.now.Add(time.Minute)
+		m.nodes[0].c.Tick(m.now)
+	}
+	if s := m.nodes[0]; !s.health[mail1] {
+		t.Errorf("down an hour behind the last vote, %+v", s.c.Votes("mail", "s1"))
+	}
+}

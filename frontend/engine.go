@@ -59,6 +59,7 @@ type Engine struct {
 
 	limits    atomic.Pointer[Limits]
 	held      atomic.Pointer[func(table, key string) bool] // see SetHold
+	alive     atomic.Pointer[func(peer string) bool]       // see SetAlive
 	frontends atomic.Pointer[[]*Frontend]
 	paused    atomic.Bool // some listener is paused at a limit
 	refusing  atomic.Int64
@@ -184,6 +185,10 @@ func (e *Engine) updateTickets(now time.Time) {
 // SetHold makes logins wait while held reports that their key of a stick table
 // is being moved. held is called on the loops and must not block.
 func (e *Engine) SetHold(held func(table, key string) bool) { e.held.Store(&held) }
+
+// SetAlive says which peers are there: sessions at others count for no limit of a
+// user. alive is called on the loops, for logins that would be refused.
+func (e *Engine) SetAlive(alive func(peer string) bool) { e.alive.Store(&alive) }
 
 func (e *Engine) isHeld(t *sticktable.Table, key string) bool {
 	held := e.held.Load()

@@ -83,12 +83,7 @@ func (l *login) start() {
 	l.user = auth.NormalizeUser(r.User)
 	set, route := p.routing(), 0
 	l.be, route = set.backend(&Question{User: l.user, SNI: p.sni, Bind: p.bind, Source: c.src.Addr()})
-	l.ask = balancer.Ask{Key: l.user, Source: c.src.Addr(), Tag: set.tag(route)}
-	if t := l.be.Table(); l.raw {
-		l.ask.Key = l.tcpKey()
-	} else if t != nil {
-		l.ask.Key = t.KeyOf(l.user)
-	}
+	l.ask = balancer.Ask{Source: c.src.Addr(), Tag: set.tag(route)}
 	if !l.ruledOut(now) && !l.overLimit(now) {
 		l.placeUser(now)
 	}
@@ -97,11 +92,23 @@ func (l *login) start() {
 // placeUser asks the balancer for a server and begins the attempt.
 func (l *login) placeUser(now time.Time) {
 	l.place = balancer.Placement{}
+	l.ask.Key = l.key()
 	if l.hold(now) {
 		return
 	}
 	place, err := l.be.PlaceOrWait(now, l.ask, &l.wait.w, l)
 	l.got(now, place, err)
+}
+
+// key is what the backend's stick table knows the user by.
+func (l *login) key() string {
+	switch t := l.be.Table(); {
+	case l.raw:
+		return l.tcpKey()
+	case t != nil:
+		return t.KeyOf(l.user)
+	}
+	return l.user
 }
 
 // hold makes the login wait while its user is being moved to another server,
@@ -319,7 +326,7 @@ func (l *login) accepted(now time.Time, r *upstream.Result) {
 	p, c := l.p, l.p.c
 	// That the user is being moved is asked when his session counts already:
 	// so either the move finds the session or the session finds the move.
-	if l.place.Server.Away() || l.readdressed() || l.place.Begin(now) != nil || p.c.fe.e.isHeld(l.be.Table(), l.ask.Key) {
+	if l.place.Server.Away() || l.readdressed() || l.place.Outdated() || l.place.Begin(now) != nil || p.c.fe.e.isHeld(l.be.Table(), l.ask.Key) {
 		// Moved, or the server went away, between the choice and the login:
 		// this is not home any more. The next attempt asks again.
 		r.Conn.Close()

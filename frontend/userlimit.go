@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imaplb/session"
+	"imaplb/sticktable"
 )
 
 // UserLimits is the part of a [backend.NAME] section that bounds the sessions
@@ -73,19 +74,38 @@ func (u *userCounts) both(backend int, user string, source netip.Addr, n int) (a
 // how many of them from an address at this peer; those logging in are counted.
 func (e *Engine) UserSessionsNow(now time.Time, b *Backend, user string, source netip.Addr) (all, here int) {
 	all, here = e.users.both(b.ID, user, source, 0)
-	return b.userSessions(now, user, all, 0), here
+	return e.userSessions(now, b, user, all, 0), here
 }
 
 // userSessions are a user's sessions at all peers, if the table is by user, given
 // those that are counted here; fresh is how many of them the table cannot have.
-func (b *Backend) userSessions(now time.Time, user string, here, fresh int) int {
-	t := b.Table()
-	if t == nil || b.UserLimits().MaxUserSessions == 0 || t.KeyOf(user) != user {
+func (e *Engine) userSessions(now time.Time, b *Backend, user string, here, fresh int) int {
+	t, most := b.Table(), b.UserLimits().MaxUserSessions
+	if t == nil || most == 0 || t.KeyOf(user) != user {
 		return here
 	}
-	e, _ := t.Lookup(now, user)
+	is, _ := t.Lookup(now, user)
 	// Those of before a limit was set are in the table alone.
-	return max(here, e.Local+fresh) + e.Sessions - e.Local
+	n := max(here, is.Local+fresh) + is.Sessions - is.Local
+	if n >= most {
+		n -= e.lost(t, user)
+	}
+	return n
+}
+
+// lost is how many sessions under a key were at peers that are dead. The table has
+// them until the peer's grace is over, but their clients come back now.
+func (e *Engine) lost(t *sticktable.Table, key string) (n int) {
+	alive := e.alive.Load()
+	if alive == nil {
+		return 0
+	}
+	for _, s := range t.Slots(key) {
+		if s.Peer != t.Self() && !(*alive)(s.Peer) {
+			n += int(s.Count)
+		}
+	}
+	return n
 }
 
 // Reasons of logins that would have been too many of their user.
@@ -118,7 +138,7 @@ func (l *login) countUser() (reason string, f session.Failure) {
 	c := l.p.c
 	l.counted = true
 	all, here := c.fe.e.users.both(l.be.ID, l.user, c.src.Addr(), 1)
-	all = l.be.userSessions(l.begun, l.user, all, 1)
+	all = c.fe.e.userSessions(l.begun, l.be, l.user, all, 1)
 	switch {
 	case limits.MaxUserSessions > 0 && all > limits.MaxUserSessions:
 		reason = reasonUserLimit

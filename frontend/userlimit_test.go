@@ -3,8 +3,11 @@ package frontend
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"imaplb/sticktable"
 )
 
 // A user's sessions are bounded, all of them and those from one address; those
@@ -72,6 +75,35 @@ func TestUserLimitOfAllPeers(t *testing.T) {
 	if e, _ := r.table.Lookup(time.Now(), "alice"); e.Sessions != 2 {
 		t.Errorf("%d sessions of alice in the table", e.Sessions)
 	}
+}
+
+// Sessions at a peer that was found dead count no more, though the table has them
+// yet: their clients come back through this one.
+func TestUserLimitBehindDeadPeer(t *testing.T) {
+	d := newServer(t, "127.0.0.1:0")
+	r := newRig(t, plan{addrs: []string{d.addr()}})
+	r.be.SetUserLimits(UserLimits{MaxUserSessions: 2})
+	now := time.Now()
+	stamp := uint64(now.UnixMilli()) << 16
+	_, err := r.table.MergeUpdate(now, sticktable.Update{
+		Key: "alice", Server: "s1", Time: stamp, Writer: "lb2", LastUsed: now.UnixMilli(),
+		Slots: []sticktable.Slot{{Peer: "lb2", Count: 2, Version: stamp + 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dead atomic.Bool
+	r.e.SetAlive(func(peer string) bool { return peer != "lb2" || !dead.Load() })
+	c := r.greeted()
+	c.send("a LOGIN alice " + secretWord + "\r\n")
+	c.want("a NO [LIMIT]")
+	dead.Store(true)
+	c.login("alice")
+	r.greeted().login("alice")
+	c = r.greeted()
+	c.send("a LOGIN alice " + secretWord + "\r\n")
+	c.want("a NO [LIMIT]")
+	r.table.Void(now, "lb2") // the rig wants no session at its end
 }
 
 // A waiting client that leaves is not counted any longer.

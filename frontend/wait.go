@@ -99,7 +99,7 @@ func (l *login) awake() {
 	}
 	now := time.Now()
 	l.wait.on = false
-	if l.p.c.fe.e.isHeld(l.be.Table(), l.ask.Key) {
+	if l.p.c.fe.e.isHeld(l.be.Table(), l.ask.Key) || l.ask.Key != l.key() {
 		l.be.Leave(now, &l.wait.w)
 		l.placeUser(now)
 		return

@@ -1,6 +1,9 @@
 package tests
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,6 +60,16 @@ func TestClusterOrders(t *testing.T) {
 	}
 	b.run()
 	hold(b)
+	// It is alone, and killed: what was ordered a moment ago is on the disk.
+	b.tell("set server mail/s2 weight 41")
+	within(t, patience, "the order is on the disk", func() bool {
+		saved, err := os.ReadFile(filepath.Join(filepath.Dir(b.config), "state", "orders"))
+		return err == nil && bytes.Contains(saved, []byte("\xa241"))
+	})
+	b.kill()
+	b.run()
+	within(t, patience, "the last order holds", func() bool { return strings.HasPrefix(b.ask("get weight mail/s2"), "41 ") })
+	b.tell("set server mail/s2 weight 37")
 	for _, l := range []*lb{a, c} {
 		l.run()
 	}

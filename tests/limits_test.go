@@ -133,6 +133,17 @@ func TestLimitUserAtAllPeers(t *testing.T) {
 		return strings.HasPrefix(b.residents()[user], "s1 2")
 	})
 	in = append(in[1:], loggedIn(t, b.plain, user))
+	// Those at a peer that dies do not keep their clients from coming back.
+	full := func() bool {
+		return strings.Contains(b.ask("explain user "+user), "as many as max_user_sessions allows")
+	}
+	within(t, patience, "he has all he may have", full)
+	a.kill()
+	within(t, patience, "lb1 is found dead", func() bool { return !full() })
+	in = append(in[1:], loggedIn(t, b.plain, user))
+	c := greeted(t, b.plain)
+	c.refused("NO [LIMIT]", "LOGIN %s %s", user, password)
+	c.logout()
 	for _, c := range in {
 		c.logout()
 	}

@@ -45,6 +45,35 @@ func TestReloadTable(t *testing.T) {
 	stays.logout()
 }
 
+// A reload that gives a backend another stick table leaves the users where they
+// are: the next login of each, at either peer, is at home, and nobody is sent away.
+func TestReloadOtherTable(t *testing.T) {
+	t.Parallel()
+	f := runFleet(t, 2, clustered(t))
+	a, b := f.lbs[0], f.lbs[1]
+	homes := f.settle(4)
+	var open []*client
+	for user := range homes {
+		open = append(open, loggedIn(t, a.plain, user))
+	}
+	for i := range f.lbs {
+		f.reload(i, func(o *options) {
+			o.backend, o.more = "stick_table = \"second\"", "[stick_table.second]\nsize = 1000\n"
+		})
+	}
+	f.met(a, b)
+	for user, home := range homes {
+		within(t, patience, "the new table has "+user, func() bool { return b.residents()[user] == home+" 1 lb1" })
+		c := loggedIn(t, b.plain, user)
+		within(t, patience, user+" is at home twice", func() bool { return strings.HasPrefix(b.residents()[user], home+" 2 ") })
+		c.logout()
+	}
+	for _, c := range open {
+		c.alive()
+		c.logout()
+	}
+}
+
 // What of [peers] a reload can change holds at once; of what it cannot the log has
 // the line.
 func TestReloadPeers(t *testing.T) {

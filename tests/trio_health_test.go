@@ -68,6 +68,9 @@ func TestTrioLoginCheck(t *testing.T) {
 		t.Errorf("show servers health = %q, want the capabilities of all", said)
 	}
 	users, sessions := f.on(3)
+	for _, user := range users {
+		all.at(t, user, 2) // what it has not written yet it will not write for some time
+	}
 	sick.pause(t)
 	f.both("s1", "status", "DOWN")
 	f.both("s1", "check_status", "L7TOUT")

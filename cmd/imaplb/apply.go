@@ -276,7 +276,7 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	}
 	// Sessions on a server that left the file go on; their users' next login
 	// finds another home and ends them.
-	moved := b.moved(p.targets[cfg.Name])
+	moved, table := b.moved(p.targets[cfg.Name]), b.Table()
 	setup.Before = func(servers []*balancer.Server) { b.AddTargets(targets(servers)) }
 	b.Update(now, setup)
 	b.SetUserLimits(cfg.Users)
@@ -284,6 +284,9 @@ func (n *node) updateBackend(now time.Time, old, next *parts, cfg *conf.Backend,
 	// At once: from now on the next login of a user goes to the new address.
 	for _, s := range moved {
 		n.engine.CloseServer(s, relay.Moved, 0)
+	}
+	if b.Table() != table {
+		n.engine.Recount(b.Backend)
 	}
 	return &backend{b.Backend, cfg, p.secrets[cfg.Name]}
 }

@@ -64,11 +64,12 @@ func (n *node) Clear(table, key string) string {
 	return ""
 }
 
-// Health is the verdict of all peers on a server.
+// Health is the verdict of all peers on a server. One that rests here takes it
+// when it does no more (revote).
 func (n *node) Health(backend, server string, up bool) {
 	s, err := n.server(backend, server)
-	if err != nil {
-		return // the others have a server that this peer's file does not
+	if err != nil || rests(s) {
+		return // or the others have a server that this peer's file does not
 	}
 	verdict := balancer.AllDown
 	if up {

@@ -43,6 +43,7 @@ func (n *node) newCluster(cfg *conf.Config) (err error) {
 		return err
 	}
 	n.engine.SetHold(n.cluster.Held)
+	n.engine.SetAlive(n.cluster.IsAlive)
 	if p := cfg.Peers; p.Bind != "" {
 		p.Name = n.self
 		n.mesh = &mesh{cfg: p}

@@ -16,6 +16,7 @@ import (
 
 const (
 	saveEvery  = 30 * time.Second       // what a kill -9 may cost, as far as it is not in the peers
+	orderEvery = time.Second            // the same for orders, which are few
 	sweepEvery = 200 * time.Millisecond // expiry goes on at this pace
 	sweepStep  = 20_000                 // entries looked at in one step, under many short locks
 )
@@ -88,14 +89,21 @@ func loadTable(log *slog.Logger, dir string, t *sticktable.Table) {
 // a last time then.
 func (n *node) keepTables(stop, done chan struct{}) {
 	defer close(done)
-	sweep, save := time.NewTicker(sweepEvery), time.NewTicker(saveEvery)
+	sweep, save, orders := time.NewTicker(sweepEvery), time.NewTicker(saveEvery), time.NewTicker(orderEvery)
 	defer sweep.Stop()
 	defer save.Stop()
+	defer orders.Stop()
+	tried := uint64(0) // a disk that is full is not tried each second
 	for {
 		select {
 		case now := <-sweep.C:
 			for _, t := range n.Tables() {
 				t.Sweep(now, sweepStep)
+			}
+		case <-orders.C:
+			if count := n.cluster.Orders(); count != tried {
+				n.saveOrders()
+				tried = count
 			}
 		case <-save.C:
 			n.saveTables()
