@@ -95,7 +95,6 @@ type pool struct {
 	maxqueue int64 // of the backend's own queue; 0 is no limit
 	paced    bool  // some server has a login_rate or a slow start
 	onFull   func()
-	switched bool // users may have sessions that another table knows, or none
 }
 
 // NewBackend returns a backend whose servers are up since now and in the state
@@ -131,7 +130,6 @@ func (b *Backend) update(now time.Time, setup Setup) (removed []*Server, changes
 	old := b.pool.Load()
 	p := &pool{cfg: setup.Config, table: setup.Table, onChange: setup.OnChange, frozen: setup.Frozen, pinned: setup.Pinned,
 		onFull: setup.OnFull, byName: map[string]*Server{}}
-	p.switched = old.switched || old.byName != nil && old.table != p.table
 	for _, spec := range setup.Servers {
 		s := old.byName[spec.Name]
 		keep := spec.Keep && s != nil

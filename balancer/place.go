@@ -18,9 +18,8 @@ type Placement struct {
 	stamp  sticktable.Stamp // of the assignment this placement made, if it made one
 
 	Sticky bool // the stick table named the server
-	// Elsewhere says that the user may have sessions on another server than this
-	// one: it went down or into maintenance, or the backend has another table
-	// than when they began. They must end.
+	// Elsewhere says that the user had sessions, and so they are on another
+	// server than this one: it went down or into maintenance. They must end.
 	Elsewhere bool
 	phase     phase
 	login     bool // the place of a login is reserved as well
@@ -95,7 +94,7 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 			continue // filled up since it was chosen
 		}
 		p.login = true
-		p.Elsewhere = pool.elsewhere(p.Sticky, &seen)
+		p.Elsewhere = !p.Sticky && seen.Sessions > 0
 		if p.settle(now, seen) {
 			p.Server.placed(now)
 			return p, nil
@@ -103,21 +102,6 @@ func (b *Backend) place(now time.Time, ask *Ask, except *Server) (Placement, err
 		p.Server.free(now, true)
 	}
 	return Placement{}, ErrFull
-}
-
-// elsewhere tells whether a user who is placed now may have sessions on another
-// server: his entry says so, or the table does not know of those from before it.
-func (p *pool) elsewhere(sticky bool, seen *sticktable.Entry) bool {
-	if seen.Sessions > 0 {
-		return !sticky
-	}
-	return p.switched && p.table != nil
-}
-
-// In reports whether the session is the table's: it began with it, or the
-// backend has it now.
-func (p *Placement) In(t *sticktable.Table) bool {
-	return p.table == t || p.Server.Backend.Table() == t
 }
 
 // why tells why there was no server to choose.

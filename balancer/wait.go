@@ -175,7 +175,7 @@ func (b *Backend) claim(now time.Time, ask *Ask, s *Server) (Placement, error) {
 			return Placement{}, ErrAgain
 		}
 		p := Placement{Server: s, Key: ask.Key, table: pool.table, login: true, Sticky: home.sticky}
-		p.Elsewhere = pool.elsewhere(p.Sticky, &seen)
+		p.Elsewhere = !p.Sticky && seen.Sessions > 0
 		if p.settle(now, seen) {
 			s.placed(now)
 			return p, nil

@@ -149,12 +149,11 @@ func (e *Engine) closeElsewhere(key string, home *balancer.Server) {
 }
 
 // CloseMoved ends the sessions a key of a stick table has on any other server
-// than the one named, in the backends that use the table or did when they began.
-// It does not wait.
+// than the one named, in the backends that use the table. It does not wait.
 func (e *Engine) CloseMoved(t *sticktable.Table, key, server string) {
 	e.eachWorker(func(w *worker) {
 		w.userSessions(key, func(c *conn) {
-			if c.place.Server.Name != server && c.place.In(t) {
+			if s := c.place.Server; s.Name != server && s.Backend.Table() == t {
 				c.pair.Kill(relay.Moved)
 			}
 		})
@@ -166,7 +165,7 @@ func (e *Engine) CloseMoved(t *sticktable.Table, key, server string) {
 func (e *Engine) Elsewhere(t *sticktable.Table, key, server string) int {
 	return e.sum(func(w *worker) (n int) {
 		w.userSessions(key, func(c *conn) {
-			if c.place.Server.Name != server && c.place.In(t) {
+			if s := c.place.Server; s.Name != server && s.Backend.Table() == t {
 				n++
 			}
 		})

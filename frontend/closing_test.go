@@ -9,7 +9,6 @@ import (
 
 	"imaplb/balancer"
 	"imaplb/relay"
-	"imaplb/sticktable"
 )
 
 // crowd logs in n users at a rig with two servers, user0 on s1, user1 on s2 …
@@ -268,37 +267,6 @@ func TestElsewhere(t *testing.T) {
 	if n := r.be.Server("s2").Scur.Load(); n != 2 {
 		t.Errorf("%d sessions on s2, want 2", n)
 	}
-}
-
-// A reload gives the backend another table, which knows nothing of the sessions
-// that are there: a move by the old one still ends them, and so does the user's
-// first login by the new one, if that leads to another server.
-func TestOtherTable(t *testing.T) {
-	r, clients, _ := crowd(t, 4, 2)
-	other := sticktable.New("other", sticktable.Config{Key: "user", Size: 100, Expire: time.Hour}, "lb")
-	for _, user := range []string{"user0", "user2"} {
-		if err := other.Set(time.Now(), user, map[string]string{"user0": "s2", "user2": "s1"}[user]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	setup := balancer.Setup{Config: r.be.Config(), Table: other}
-	for _, s := range r.be.Servers() {
-		setup.Servers = append(setup.Servers, balancer.ServerSpec{Name: s.Name, Keep: true})
-	}
-	r.be.Update(time.Now(), setup)
-	r.e.CloseMoved(r.table, "user1", "s1")
-	clients[1].want("* BYE [UNAVAILABLE] Mailbox moved")
-	clients[1].gone()
-	r.ended("moved")
-	for _, user := range []string{"user2", "user0"} {
-		c := r.greeted()
-		c.login(user)
-	}
-	clients[0].want("* BYE [UNAVAILABLE] Mailbox moved")
-	clients[0].gone()
-	r.eventually("user2 is on s1 twice, user0 and user3 on s2", func() bool {
-		return r.be.Server("s1").Scur.Load() == 2 && r.be.Server("s2").Scur.Load() == 2
-	})
 }
 
 // Whatever a client leaves in the middle of, the server is let go at once, the
