@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,48 +131,6 @@ func readToEnd(conn net.Conn, done chan<- struct{}) {
 	_ = conn.SetDeadline(time.Time{})
 	_, _ = io.Copy(io.Discard, bufio.NewReader(conn))
 	conn.Close()
-}
-
-// One of three servers fails. Its users are back at the others soon, and never
-// are more logins under way there than they bear.
-func TestStorm(t *testing.T) {
-	t.Parallel()
-	const users, maxlogins = 3000, 10
-	var servers [3]*busyServer
-	o := options{
-		global:  `shutdown_spread = "1s"`,
-		backend: `check = { inter = "200ms", fastinter = "100ms", timeout = "500ms" }`,
-	}
-	for i := range servers {
-		servers[i] = runBusyServer(t, 10*time.Millisecond)
-		o.servers = append(o.servers, server{fmt.Sprint("s", i+1), servers[i].addr, fmt.Sprintf("maxlogins = %d", maxlogins)})
-	}
-	l := runLB(t, o)
-	l.wantErrors = true
-	var in atomic.Int64
-	var clients sync.WaitGroup
-	stop := make(chan struct{})
-	for range users {
-		user := newUser()
-		clients.Go(func() { returning(l.plain, user, &in, stop) })
-	}
-	all := func() bool { return in.Load() == users }
-	within(t, 30*time.Second, "all users are in", all)
-	servers[0].listen.Close()
-	servers[0].hangUp()
-	within(t, patience, "users are out", func() bool { return !all() })
-	begun := time.Now()
-	within(t, 6*time.Second, "all users are back", func() bool {
-		return all() && l.stat("mail", "s2", "scur") != "0" && number(t, l.stat("mail", "BACKEND", "scur"), `(\d+)`) == users
-	})
-	t.Logf("all are back after %v", time.Since(begun))
-	close(stop)
-	clients.Wait()
-	for i, s := range servers {
-		if most := s.most.Load(); most > maxlogins || most == 0 {
-			t.Errorf("s%d had %d logins under way, at most %d", i+1, most, maxlogins)
-		}
-	}
 }
 
 // A limit that is raised at run time lets in who waits; one that is lowered
