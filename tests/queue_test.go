@@ -5,75 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 )
-
-// Five clients before a server that takes two: three wait, and get in when
-// others leave, in the order they came.
-func TestQueueInOrder(t *testing.T) {
-	t.Parallel()
-	d := sharedDovecots(t)[0]
-	l := runLB(t, options{servers: []server{{"s1", d.addr, "maxconn = 2"}}})
-	in := []*client{loggedIn(t, l.plain, newUser()), loggedIn(t, l.plain, newUser())}
-	var waiting []*client
-	for i := range 3 {
-		c := greeted(t, l.plain)
-		c.send("q LOGIN " + newUser() + " " + password + "\r\n")
-		want := fmt.Sprint(i + 1)
-		within(t, patience, "client "+want+" waits", func() bool { return l.stat("mail", "BACKEND", "qcur") == want })
-		waiting = append(waiting, c)
-	}
-	if got := l.stat("mail", "s1", "scur"); got != "2" {
-		t.Errorf("%s sessions on the server, want 2", got)
-	}
-	for i, c := range waiting {
-		if c.hears(100 * time.Millisecond) {
-			t.Errorf("client %d got something before its turn", i)
-		}
-		in[i].logout()
-		c.expect("q OK")
-		in = append(in, c)
-	}
-	if got := l.stat("mail", "BACKEND", "qmax"); got != "3" {
-		t.Errorf("qmax %s, want 3", got)
-	}
-	within(t, patience, "three lines of logins that waited", func() bool {
-		return strings.Count(l.log(), `msg="login waited"`) == 3
-	})
-	for _, c := range in[3:] {
-		c.logout()
-	}
-}
-
-// Who waits too long is told why; who leaves is out of the queue at once.
-func TestQueueTimeout(t *testing.T) {
-	t.Parallel()
-	d := sharedDovecots(t)[0]
-	l := runLB(t, options{backend: `timeout_queue = "1s"`, servers: []server{{"s1", d.addr, "maxconn = 1\nmaxqueue = 1"}}})
-	user := newUser()
-	a := loggedIn(t, l.plain, user)
-	b := greeted(t, l.plain)
-	b.send("q LOGIN " + user + " " + password + "\r\n")
-	within(t, patience, "it waits", func() bool { return l.stat("mail", "s1", "qcur") == "1" })
-	c := greeted(t, l.plain)
-	c.refused("NO [UNAVAILABLE] Server is full and too many are waiting", "LOGIN %s %s", user, password)
-	if got := b.line(); got != "q NO [UNAVAILABLE] Server is full, waited 1s, try again later." {
-		t.Errorf("client got %q", got)
-	}
-	c.send("q LOGIN " + user + " " + password + "\r\n")
-	within(t, patience, "the other waits", func() bool { return l.stat("mail", "s1", "qcur") == "1" })
-	c.close()
-	within(t, patience, "nobody waits", func() bool { return l.stat("mail", "s1", "qcur") == "0" })
-	a.logout()
-	b.ok("LOGIN %s %s", user, password)
-	b.logout()
-	within(t, patience, "the log tells why", func() bool {
-		return strings.Contains(l.log(), "reason=queue_timeout state=sQ") && strings.Contains(l.log(), "reason=queue_full state=SQ")
-	})
-}
 
 // busyServer is a server whose logins take some time. It knows how many were
 // under way at once.

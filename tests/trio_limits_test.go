@@ -35,43 +35,6 @@ func TestTrioUserFromOneAddress(t *testing.T) {
 	}
 }
 
-// Three full servers: whoever waits is taken in turn by the one that has room
-// first; too many are refused, and each is told why.
-func TestTrioQueue(t *testing.T) {
-	t.Parallel()
-	all := sharedTrio(t)
-	servers := serversOf(all[:]...)
-	for i := range servers {
-		servers[i].extra = "maxconn = 1\nmaxqueue = 1"
-	}
-	l := runLB(t, options{servers: servers, backend: `timeout_queue = "2s"`})
-	var in, waiting []*client
-	for range servers {
-		in = append(in, loggedIn(t, l.plain, newUser()))
-	}
-	wait := func() {
-		c := greeted(t, l.plain)
-		c.send("q LOGIN " + newUser() + " " + password + "\r\n")
-		waiting = append(waiting, c)
-		want := fmt.Sprint(len(waiting))
-		within(t, patience, "it waits", func() bool { return l.stat("mail", "BACKEND", "qcur") == want })
-	}
-	for range servers {
-		wait()
-	}
-	full := greeted(t, l.plain)
-	full.refused("NO [UNAVAILABLE] ", "LOGIN %s %s", newUser(), password)
-	for i, at := range []int{2, 0} { // in the order they came, wherever room is
-		in[at].logout()
-		waiting[i].expect("q OK")
-	}
-	if got := waiting[2].line(); got != "q NO [UNAVAILABLE] All servers are full, waited 2s, try again later." {
-		t.Errorf("who waited too long was told %q", got)
-	}
-	in[1].logout()
-	full.ok("LOGIN %s %s", newUser(), password)
-}
-
 // With minconn the limit of a server grows with the load of all.
 func TestTrioMinconn(t *testing.T) {
 	t.Parallel()
