@@ -218,38 +218,6 @@ func fileText(t testing.TB, path string) string {
 	return string(b)
 }
 
-// A hook that hangs is killed; the answer and the events say so, and the user
-// is moved.
-func TestHookHangs(t *testing.T) {
-	t.Parallel()
-	pair := sharedDovecots(t)
-	hook := filepath.Join(t.TempDir(), "hook")
-	script(t, hook, "echo waiting for nothing; sleep 1000")
-	l := runLB(t, options{servers: serversOf(pair[:]...),
-		backend: fmt.Sprintf("on_move = %q\nmove_hook_timeout = \"500ms\"\nkick_delay = \"300ms\"", hook)})
-	user := newUser()
-	l.tell("set table users key " + user + " server s1")
-	c := loggedIn(t, l.plain, user)
-	begun := time.Now()
-	said := l.ask("move user " + user + " mail/s2")
-	if want := `moved, but hook failed: killed at its timeout of 500ms: "waiting for nothing"`; strings.TrimSpace(said) != want {
-		t.Errorf("move user = %q, want %q", said, want)
-	}
-	if took := time.Since(begun); took < 800*time.Millisecond {
-		t.Errorf("it took %v, want the timeout and the delay", took)
-	}
-	c.bye(patience, "[UNAVAILABLE]")
-	if got := l.home(user); got != "s2" {
-		t.Errorf("home = %q, want s2", got)
-	}
-	if events := l.ask("show events"); !strings.Contains(events, "done, hook failed: killed at its timeout") {
-		t.Errorf("show events = %q", events)
-	}
-	if !strings.Contains(l.log(), `msg="hook of a move failed"`) {
-		t.Error("the log does not tell of it")
-	}
-}
-
 // pin user: moved there, back there when the server is, at all peers and over a
 // restart of all, until unpin.
 func TestClusterPin(t *testing.T) {
