@@ -117,7 +117,7 @@ func (n *node) explain(b *backend, q *stats.Question, way taggedWay) stats.Expla
 		e.Key = t.KeyOf(q.User)
 	}
 	is := b.Backend.Explain(now, balancer.Ask{Key: e.Key, Source: q.From, Tag: way.tag})
-	e.Verdict, e.Why = verdict(b, &is, way.tag)
+	e.Verdict, e.Why = verdict(now, b, &is, way.tag)
 	if is.Found {
 		e.Entry = entryWords(now, &is)
 	} else {
@@ -184,7 +184,7 @@ func refuse(e *stats.Explanation, what, why string) {
 const nowhere = "nowhere, "
 
 // verdict is where the user goes and the rule that says so.
-func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) {
+func verdict(now time.Time, b *backend, is *balancer.Explained, tag string) (goes, why string) {
 	home := b.Server(is.Entry.Server)
 	switch {
 	case is.Server != nil:
@@ -216,7 +216,11 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 		state := home.State()
 		why = fmt.Sprintf("he lived on %s, which is %s and does not take him now", home.Name, state.Text())
 	}
-	if is.Full != nil {
+	switch {
+	case is.Full == nil:
+	case sharing(now, is.Full):
+		why += ", but the peers are just sharing out the limits of " + is.Full.Name
+	default:
 		why += ", but " + is.Full.Name + " is full"
 	}
 	return goes, why
