@@ -303,46 +303,6 @@ func TestClusterKickMany(t *testing.T) {
 	early.closed(patience)
 }
 
-// explain user: the answer is where a login then goes.
-func TestExplain(t *testing.T) {
-	t.Parallel()
-	f := runFleet(t, 2, clustered(t))
-	a := f.lbs[0]
-	goes := regexp.MustCompile(`(?m)^goes to:  (\S+)$`)
-	want := func(user, why string) {
-		t.Helper()
-		said := a.ask("explain user " + user)
-		m := goes.FindStringSubmatch(said)
-		if m == nil || !strings.Contains(said, why) {
-			t.Errorf("explain = %q, want %q", said, why)
-			return
-		}
-		loggedIn(t, a.plain, user).logout()
-		a.wantHome(user, m[1])
-		within(t, patience, "no session is counted", func() bool { return a.entry(user, "conn_cur") == "0" })
-	}
-	for range 5 {
-		want(newUser(), "because:  the table does not know him, so the algorithm chooses")
-	}
-	user := newUser()
-	a.tell("set table users key " + user + " server s2")
-	want(user, "because:  the table says that he lives there")
-	a.tell("set server mail/s2 state drain")
-	want(user, "because:  he lived on s2, which is DRAIN")
-	a.tell("pin user " + user + " mail/s1")
-	want(user, "because:  he is pinned to it")
-	a.wantErrors = true
-	f.lbs[1].wantErrors = true
-	a.tell("set server mail/s2 state maint")
-	a.tell("set server mail/s1 state maint")
-	if said := a.ask("explain user " + user); !strings.Contains(said, "goes to:  nowhere, the login is refused: no server is usable") {
-		t.Errorf("explain without servers = %q", said)
-	}
-	if said := a.ask("explain user " + user + " mails"); !strings.Contains(said, "No such backend.") {
-		t.Errorf("explain for no backend = %q", said)
-	}
-}
-
 // explain user knows the routes: the backends that this user's logins go to,
 // and by which rule.
 func TestExplainRoutes(t *testing.T) {

@@ -252,7 +252,7 @@ func serverLimitWords(now time.Time, s *balancer.Server, reached string) (lines 
 		case is.Here == 0:
 			lines = append(lines, fmt.Sprintf("%s%s: %d, the peers are just sharing out the limit of %d: %s", what, s.Name, is.Used, is.All, reached))
 		default:
-			text := fmt.Sprintf("%s%s: %d of %d at this peer, its claim on the %d of all peers", what, s.Name, is.Used, limit, is.All)
+			text := fmt.Sprintf("%s%s: %d of %d at this peer, its share of the %d of all peers", what, s.Name, is.Used, limit, is.All)
 			if is.Used >= limit {
 				text += ", reached: " + reached
 			}

@@ -73,13 +73,13 @@ server.s1 = { addr = "127.0.0.1:9", maxconn = 30, maxlogins = 4 }
 		}
 	}
 	sharing := "s1 no check, weight 100, 0 sessions at this peer, the peers are just sharing out its limits"
-	explained("alice", "nowhere at once, it waits up to 30s for a place", "he lives there, but the peers are just sharing out the limits of s1", sharing,
+	explained("alice", "s1, as soon as it has a place: the login waits, 30s at most", "he lives there, but the peers are just sharing out the limits of s1", sharing,
 		"sessions on s1: 0, the peers are just sharing out the limit of 30: logins wait for a place, 30s at most")
-	explained("bob", "nowhere at once, it waits up to 30s for a place", sharing)
+	explained("bob", "the first server that has a place: the login waits, 30s at most", sharing)
 	s1 := n.parts.Load().backends[0].Server("s1")
 	s1.Allow(now, balancer.MaxconnLimit, 15)
 	s1.Allow(now, balancer.MaxloginsLimit, 2)
 	for _, user := range []string{"alice", "bob"} {
-		explained(user, "s1\n", "0 of 15 sessions at this peer, 0 of 2 logins under way", "sessions on s1: 0 of 15 at this peer, its claim on the 30 of all peers")
+		explained(user, "s1\n", "0 of 15 sessions at this peer, 0 of 2 logins under way", "sessions on s1: 0 of 15 at this peer, its share of the 30 of all peers")
 	}
 }

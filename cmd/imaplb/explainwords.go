@@ -25,7 +25,10 @@ func (n *node) serverWords(b *backend, s *balancer.Server) string {
 	if is := s.Share(now, balancer.MaxloginsLimit); is.Here > 0 {
 		text += fmt.Sprintf(", %d of %d logins under way", is.Used, is.Here)
 	}
-	if waiting := s.Qcur.Load(); waiting > 0 {
+	switch waiting := s.Qcur.Load(); {
+	case waiting == 1:
+		text += ", 1 login waits for it"
+	case waiting > 1:
 		text += fmt.Sprintf(", %d logins wait for it", waiting)
 	}
 	switch {
