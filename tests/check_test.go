@@ -28,8 +28,7 @@ func TestTrioChecks(t *testing.T) {
 		{"proxied", "imap", "send_proxy = \"v2\"", "L7OK", all.proxied()},
 		{"login", "login", "tls = \"implicit\"\ntls_verify = false", "L7OK", all.implicit()},
 	}
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	for _, k := range kinds {
 		user := ""
 		if k.kind == "login" {

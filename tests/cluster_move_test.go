@@ -15,8 +15,8 @@ import (
 func TestClusterMove(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	pair := sharedDovecots(t)
-	f := runFleet(t, 2, clustered(t))
+	all := sharedTrio(t)
+	f := runFleet(t, 2, all.peers())
 	a, b := f.lbs[0], f.lbs[1]
 	user := newUser()
 	a.tell("set table users key " + user + " server s1")
@@ -44,8 +44,8 @@ func TestClusterMove(t *testing.T) {
 	f.agree(patience, a, b)
 	waiting.logout()
 	again.logout()
-	within(t, patience, "all logins in the logs", func() bool { return pair[0].logins(user) == 2 && pair[1].logins(user) == 2 })
-	wantOneHome(t, []string{user}, began, pair[:]...)
+	within(t, patience, "all logins in the logs", func() bool { return all[0].logins(user) == 2 && all[1].logins(user) == 2 })
+	wantOneHome(t, []string{user}, began, all[:]...)
 	for _, l := range f.lbs {
 		if events := l.ask("show events"); !strings.Contains(events, `move of user "`+user+`" in users to mail/s2, by admin uid=`) {
 			t.Errorf("show events = %q, want the move", events)
@@ -65,9 +65,9 @@ func ask(l *lb, command string, answer chan<- string) {
 // A user without sessions moves at once, at whichever peer he is moved.
 func TestClusterMoveIdle(t *testing.T) {
 	t.Parallel()
-	f := runFleet(t, 2, clustered(t))
-	for user, home := range f.settle(4) {
-		other := map[string]string{"s1": "s2", "s2": "s1"}[home]
+	f := runFleet(t, 2, sharedTrio(t).peers())
+	for user, home := range f.settle(6) {
+		other := map[string]string{"s1": "s2", "s2": "s3", "s3": "s1"}[home]
 		f.lbs[1].tell("move user " + user + " mail/" + other)
 		for _, l := range f.lbs {
 			l.wantHome(user, other)
@@ -81,8 +81,8 @@ func TestClusterMoveIdle(t *testing.T) {
 func TestClusterMoveRefused(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = append(serversOf(all[:]...), server{name: "s4", addr: freeAddr(t)})
+	o := all.peers()
+	o.servers = append(o.servers, server{name: "s4", addr: freeAddr(t)})
 	o.backend = `check = { inter = "200ms", fastinter = "100ms", downinter = "200ms", rise = 1, fall = 2, timeout = "5s" }`
 	f := runFleet(t, 2, o)
 	a := f.lbs[0]
@@ -121,8 +121,7 @@ func TestTrioHookHangs(t *testing.T) {
 	all := sharedTrio(t)
 	hook, out := filepath.Join(t.TempDir(), "hook"), filepath.Join(t.TempDir(), "out")
 	script(t, hook, "echo waiting for nothing; echo $1 >> "+out+"; sleep 1000")
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.backend = fmt.Sprintf("on_move = %q\nmove_hook_timeout = %q\nkick_delay = %q", hook, timeout, delay)
 	f := runFleet(t, 2, o)
 	users, sessions := f.on(2)

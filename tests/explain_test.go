@@ -41,8 +41,8 @@ func (f *fleet) foretold(l *lb, user, why string) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = append(serversOf(all[:]...), server{name: "s4", addr: freeAddr(t)})
+	o := all.peers()
+	o.servers = append(o.servers, server{name: "s4", addr: freeAddr(t)})
 	o.backend = "max_user_sessions = 2\ncheck = { kind = \"tcp\", " + quick + " }"
 	f := runFleet(t, 2, o)
 	a := f.lbs[0]

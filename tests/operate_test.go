@@ -43,8 +43,8 @@ func (f *fleet) on(n int) (users []string, sessions []*client) {
 func TestClusterFlush(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	pair := sharedDovecots(t)
-	f := runFleet(t, 2, clustered(t))
+	all := sharedTrio(t)
+	f := runFleet(t, 2, all.peers())
 	a, b := f.lbs[0], f.lbs[1]
 	users, sessions := f.on(12)
 	if said := a.ask("flush server mail/s1"); !strings.Contains(said, "is not in drain") {
@@ -71,10 +71,11 @@ func TestClusterFlush(t *testing.T) {
 	}
 	sessions[0].alive()
 	for _, user := range users[1:] {
-		a.wantHome(user, "s2")
-		b.wantHome(user, "s2")
-		again := loggedIn(t, a.plain, user)
-		again.logout()
+		home := a.home(user)
+		if b.wantHome(user, home); home == "s1" {
+			t.Errorf("%s is on s1 still", user)
+		}
+		loggedIn(t, a.plain, user).logout()
 	}
 	a.tell("unpin user " + stays)
 	for _, c := range sessions[:2] {
@@ -88,7 +89,7 @@ func TestClusterFlush(t *testing.T) {
 			t.Errorf("show events = %q", events)
 		}
 	}
-	wantOneHome(t, users, began, pair[:]...)
+	wantOneHome(t, users, began, all[:]...)
 }
 
 // A flush ends when its backend gets another stick table: who is on the server
@@ -169,7 +170,7 @@ func script(t testing.TB, path, text string) {
 // his next one; a login waits for it.
 func TestClusterHook(t *testing.T) {
 	t.Parallel()
-	o := clustered(t)
+	o := sharedTrio(t).peers()
 	dir := t.TempDir()
 	hook, out := filepath.Join(dir, "hook"), filepath.Join(dir, "out")
 	script(t, hook, `echo "$@" $IMAPLB_OLD_ADDR $IMAPLB_NEW_ADDR >> `+out+`; while [ ! -e `+dir+`/go ]; do sleep 0.05; done`)
@@ -222,7 +223,7 @@ func fileText(t testing.TB, path string) string {
 // restart of all, until unpin.
 func TestClusterPin(t *testing.T) {
 	t.Parallel()
-	f := runFleet(t, 2, clustered(t))
+	f := runFleet(t, 2, sharedTrio(t).peers())
 	a, b := f.lbs[0], f.lbs[1]
 	users, sessions := f.on(1)
 	user := users[0]
@@ -237,7 +238,10 @@ func TestClusterPin(t *testing.T) {
 	b.tell("set server mail/s2 state maint") // he goes elsewhere meanwhile
 	within(t, patience, "s2 is in maint at lb1", func() bool { return a.stat("mail", "s2", "status") == "MAINT" })
 	loggedIn(t, a.plain, user).logout()
-	b.wantHome(user, "s1")
+	other := a.home(user)
+	if b.wantHome(user, other); other == "s2" {
+		t.Errorf("he is on s2, which is in maint")
+	}
 	b.tell("set server mail/s2 state ready")
 	within(t, patience, "s2 is ready at lb1", func() bool { return strings.HasPrefix(a.stat("mail", "s2", "status"), "UP") })
 	within(t, patience, "his session is not counted any more", func() bool { return a.entry(user, "conn_cur") == "0" })
@@ -271,7 +275,7 @@ func TestClusterPin(t *testing.T) {
 // kick by mask, server and source, at both peers or at one.
 func TestClusterKickMany(t *testing.T) {
 	t.Parallel()
-	f := runFleet(t, 2, clustered(t))
+	f := runFleet(t, 2, sharedTrio(t).peers())
 	a, b := f.lbs[0], f.lbs[1]
 	_, sessions := f.on(2)
 	other := loggedIn(t, b.plain, "odd-one")
@@ -288,7 +292,7 @@ func TestClusterKickMany(t *testing.T) {
 	sessions[3].bye(patience, "[UNAVAILABLE]")
 	other.alive()
 	home := b.home("odd-one")
-	a.ask("kick server mail/" + map[string]string{"s1": "s2", "s2": "s1"}[home])
+	a.ask("kick server mail/" + map[string]string{"s1": "s2", "s2": "s3", "s3": "s1"}[home])
 	other.alive()
 	a.ask("kick src 192.0.2.0/24")
 	other.alive()

@@ -11,8 +11,7 @@ import (
 func TestTrioQueue(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.backend = `timeout_queue = "1m"`
 	for i := range o.servers {
 		o.servers[i].extra = "maxconn = 2\nmaxqueue = 1" // one for each peer

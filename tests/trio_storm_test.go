@@ -25,8 +25,7 @@ func TestTrioStorm(t *testing.T) {
 	for i := range all {
 		all[i] = startDovecotAt(t, place{}, manySessions)
 	}
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	for i := range o.servers {
 		o.servers[i].extra = fmt.Sprintf("maxlogins = %d", maxlogins)
 	}
