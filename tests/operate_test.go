@@ -15,7 +15,8 @@ import (
 func (l *lb) served(server string) []string {
 	l.t.Helper()
 	for line := range strings.Lines(l.ask("show servers mail")) {
-		if w := strings.Fields(line); len(w) == 10 && w[1] == server {
+		w := strings.Fields(strings.ReplaceAll(line, `\ `, "_")) // as in UP 2/3
+		if len(w) == 10 && w[1] == server {
 			return w
 		}
 	}

@@ -20,8 +20,9 @@ set -eu
 backend=$1 command=$2
 shift 2
 
-# users is how many users have sessions on a server, at whatever peer.
-users() { imaplb ctl show servers "$backend" | awk -v server="$1" '$2 == server { print $6 }'; }
+# users is how many users have sessions on a server, at whatever peer. It is counted
+# from the right: the state may be two words, as in "DRAIN 2/3".
+users() { imaplb ctl show servers "$backend" | awk -v server="$1" '$2 == server { print $(NF - 4) }'; }
 
 # is_up: a check since the maintenance has found a server up, or there are no checks.
 is_up() { imaplb ctl show servers health "$backend" | grep -Eq "^$backend/$1 status=\"(no check|UP\" .*check=)"; }
