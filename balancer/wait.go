@@ -16,11 +16,10 @@ var (
 
 // PlaceOrWait is Place, but where that says ErrFull the user waits, in the line
 // of the server he is bound to or else in the backend's, of which each tag has
-// its own: the error is
-// ErrWaiting (with the server it waits for, nil for any), and k is woken when
-// Claim has to be called. Until then w must not
-// be touched but by Leave. ErrQueueFull is one too many in the line. Without
-// timeout_queue nobody waits, and it is ErrFull.
+// its own: the error is ErrWaiting, and k is woken when Claim has to be called.
+// Until then w must not be touched but by Leave. ErrQueueFull is one too many in
+// the line. Without timeout_queue nobody waits, and it is ErrFull. With all three
+// the placement has the server he is bound to, nil for any.
 //
 // A Waiter that has waited before keeps its place in time.
 func (b *Backend) PlaceOrWait(now time.Time, ask Ask, w *Waiter, k Waker) (Placement, error) {
@@ -33,11 +32,11 @@ func (b *Backend) PlaceOrWait(now time.Time, ask Ask, w *Waiter, k Waker) (Place
 		return Placement{}, err
 	case b.Config().TimeoutQueue == 0:
 		b.pool.Load().full()
-		return Placement{}, err
+		return Placement{Server: p.Server}, err
 	}
 	home := p.Server // nil where the algorithm would have had to choose
 	if !b.join(home, ask.Tag, w, k) {
-		return Placement{}, ErrQueueFull
+		return Placement{Server: home}, ErrQueueFull
 	}
 	b.pool.Load().full()
 	b.joined(now, &ask, home, w)

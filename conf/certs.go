@@ -51,15 +51,11 @@ func (r *report) checkServerTLS(path string, u upstream.ServerConfig) {
 	if u.ServerName == "" {
 		r.fault(keyPath(path, "server_name"), "no name to verify the certificate of %q with", u.Addr)
 	}
-	if u.CAFile != "" {
-		r.checkAuthorities(caPath, u.CAFile)
+	if u.CAFile == "" {
+		return
 	}
-}
-
-// checkAuthorities judges a file of authorities.
-func (r *report) checkAuthorities(path, file string) {
-	if pem, ok := r.readFile(path, file); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		r.fault(path, "%q has no certificate in PEM form", file)
+	if pem, ok := r.readFile(caPath, u.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		r.fault(caPath, "%q has no certificate in PEM form", u.CAFile)
 	}
 }
 
@@ -80,7 +76,11 @@ func (r *report) checkClientCA(path string, f *Frontend) {
 		if f.VerifyClient == frontend.VerifyRequired && f.TLS == "starttls" && !f.RequireTLS && f.Mode == "imap" {
 			r.fault(verify, "%q, but who does not say STARTTLS needs none: leave out require_tls = false", f.VerifyClient)
 		}
-		r.checkAuthorities(ca, f.ClientCA)
+		if pem, ok := r.readFile(ca, f.ClientCA); ok {
+			if _, err := frontend.ClientAuthorities(pem); err != nil {
+				r.fault(ca, "%q %v", f.ClientCA, err)
+			}
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 func TestExamplesLoad(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"fullchain", "other.example", "ca"} {
-		writeCert(t, dir, name, 2036)
+		writeCert(t, dir, name, "", 2036)
 	}
 	writeFile(t, dir, "peers.key", base64.StdEncoding.EncodeToString(make([]byte, 32)))
 	samples(t, "../examples/*.toml", func(t *testing.T, path, src string) {

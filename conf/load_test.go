@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -26,8 +27,9 @@ var testHost = host{now: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), descriptor
 // writeCerts fills a directory with what the files in testdata refer to.
 func writeCerts(t *testing.T, dir string) {
 	t.Helper()
-	writeCert(t, dir, "ok", 2036)
-	writeCert(t, dir, "expired", 2020)
+	writeCert(t, dir, "ok", "", 2036)
+	writeCert(t, dir, "expired", "", 2020)
+	writeCert(t, dir, "many", strings.Repeat("x", 64_000), 2036)
 	writeFile(t, dir, "junk.pem", "no certificate\n")
 	writeFile(t, dir, "large.pem", strings.Repeat("\x00", maxFile+1))
 	writeFile(t, dir, "ok.pass", "fake-password\n")
@@ -42,15 +44,16 @@ func writeFile(t *testing.T, dir, name, content string) {
 	}
 }
 
-// writeCert writes NAME.pem and NAME.key, valid until February of a year.
-func writeCert(t *testing.T, dir, name string, year int) {
+// writeCert writes NAME.pem and NAME.key for a subject, valid until February of a
+// year.
+func writeCert(t *testing.T, dir, name, subject string, year int) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"imap.example.org"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: subject}, DNSNames: []string{"imap.example.org"},
 		NotBefore: time.Date(2019, 2, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(year, 2, 1, 0, 0, 0, 0, time.UTC),
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

@@ -42,11 +42,35 @@ func VerifyClients(cfg *tls.Config, verify, caFile string) error {
 	if err != nil {
 		return fmt.Errorf("frontend: client_ca: %w", err)
 	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("frontend: client_ca: %s has no certificate in PEM form", caFile)
+	if cfg.ClientCAs, err = ClientAuthorities(pem); err != nil {
+		return fmt.Errorf("frontend: client_ca: %s %w", caFile, err)
 	}
 	return nil
+}
+
+// maxAuthorityNames bounds the names of authorities that a client is shown, with
+// two bytes each for its length. TLS counts all of them in 16 bits (RFC 8446,
+// section 4.2.4), in TLS 1.3 with other things, for which this leaves room.
+// crypto/tls ends each handshake above, or in TLS 1.2 sends what nobody can read.
+const maxAuthorityNames = 64_000
+
+// ClientAuthorities are those of a PEM file. An error reads on behind the file's
+// name.
+func ClientAuthorities(pem []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("has no certificate in PEM form")
+	}
+	size := 0
+	//lint:ignore SA1019 it is not the system's pool, and these are what crypto/tls sends
+	for _, name := range pool.Subjects() {
+		size += 2 + len(name)
+	}
+	if size > maxAuthorityNames {
+		return nil, fmt.Errorf("has too many authorities: their names take %d bytes, and TLS shows a client at most %d: leave in only those that sign certificates of clients",
+			size, maxAuthorityNames)
+	}
+	return pool, nil
 }
 
 // reasonClientCert is a TLS handshake that ended because of the client's

@@ -19,7 +19,7 @@ type wait struct {
 	ended  bool // it has waited too long
 	begun  time.Time
 	queued time.Duration    // how long it waited in all, when it got its place
-	home   *balancer.Server // that it waits for; nil for any
+	home   *balancer.Server // that it waits for, or would have; nil for any
 }
 
 // Reasons of logins that waited or would have had to.
@@ -33,9 +33,12 @@ const (
 
 // got takes what the balancer says to the wish for a place.
 func (l *login) got(now time.Time, place balancer.Placement, err error) {
+	if err != nil {
+		l.wait.home = place.Server
+	}
 	switch {
 	case errors.Is(err, balancer.ErrWaiting):
-		l.wait.on, l.wait.home = true, place.Server
+		l.wait.on = true
 		if l.wait.begun.IsZero() {
 			l.wait.begun = now
 		}
@@ -159,15 +162,15 @@ func (l *login) redispatch(now time.Time) bool {
 
 // fullFailure is what the client is told when there was no place.
 func (l *login) fullFailure(err error) session.Failure {
-	who := "All servers are full"
+	text := "All servers are full"
 	if l.wait.home != nil {
-		who = "Server is full"
+		text = "Server is full"
 	}
 	switch {
 	case errors.Is(err, balancer.ErrQueueFull):
-		return session.Saying(session.Unavailable, "Server is full and too many are waiting, try again later.")
+		text += " and too many are waiting"
 	case l.wait.ended:
-		return session.Saying(session.Unavailable, fmt.Sprintf("%s, waited %ds, try again later.", who, int(l.wait.queued.Round(time.Second).Seconds())))
+		text += fmt.Sprintf(", waited %ds", int(l.wait.queued.Round(time.Second).Seconds()))
 	}
-	return session.Saying(session.Unavailable, "Server is full, try again later.")
+	return session.Saying(session.Unavailable, text+", try again later.")
 }

@@ -135,16 +135,22 @@ func TestWaitEnds(t *testing.T) {
 	}
 }
 
+// Who would be one too many in a line is told which one.
 func TestQueueFull(t *testing.T) {
 	d := newServer(t, "127.0.0.1:0")
 	r := newRig(t, plan{addrs: []string{d.addr()}})
 	r.queues(1, patience, func(c *balancer.ServerConfig) { c.Maxqueue = 1 })
 	first := r.greeted()
 	first.login("alice")
-	r.waiting("bob")
-	c := r.greeted()
-	c.send("a LOGIN carol " + secretWord + "\r\n")
-	c.want("a NO [UNAVAILABLE] Server is full and too many are waiting")
+	for user, want := range map[string]string{
+		"alice": "a NO [UNAVAILABLE] Server is full and too many are waiting, try again later.",
+		"bob":   "a NO [UNAVAILABLE] All servers are full and too many are waiting, try again later.",
+	} {
+		r.waiting(user)
+		c := r.greeted()
+		c.send("a LOGIN " + user + " " + secretWord + "\r\n")
+		c.want(want)
+	}
 }
 
 // The server that a user waits for goes down: he need not wait any longer.

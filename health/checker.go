@@ -32,17 +32,23 @@ type Checker struct {
 	caps   string        // owned by the goroutine
 
 	mu     sync.Mutex // guards the fields below
+	now    settings
+	blamed bool // Blame was called
+}
+
+// settings are what the goroutine is told.
+type settings struct {
 	cfg    Config
 	probe  Probe
 	paused bool
-	blamed bool // Blame was called
+	pauses int // that there were: a short one may be over before the goroutine looks
 }
 
 // New returns a checker. report is called after each check, by the checker's
 // goroutine, and must not call Stop.
 func New(cfg Config, probe Probe, report func(Result)) *Checker {
 	return &Checker{
-		report: report, cfg: cfg, probe: probe,
+		report: report, now: settings{cfg: cfg, probe: probe},
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 }
@@ -64,7 +70,7 @@ func (c *Checker) Stop() {
 // Update takes another configuration and probe; a wait under way begins anew.
 func (c *Checker) Update(cfg Config, probe Probe) {
 	c.mu.Lock()
-	c.cfg, c.probe = cfg, probe
+	c.now.cfg, c.now.probe = cfg, probe
 	c.mu.Unlock()
 	c.nudge()
 }
@@ -73,8 +79,10 @@ func (c *Checker) Update(cfg Config, probe Probe) {
 // then at once, and with the status of a start.
 func (c *Checker) Pause(paused bool) {
 	c.mu.Lock()
-	changed := c.paused != paused
-	c.paused = paused
+	changed := c.now.paused != paused
+	if c.now.paused = paused; changed && paused {
+		c.now.pauses++
+	}
 	c.mu.Unlock()
 	if changed { // else a wait under way, the first one too, would begin anew
 		c.nudge()
@@ -86,7 +94,7 @@ func (c *Checker) Pause(paused bool) {
 // several calls may count as one.
 func (c *Checker) Blame() {
 	c.mu.Lock()
-	c.blamed = !c.paused
+	c.blamed = !c.now.paused
 	c.mu.Unlock()
 	c.nudge()
 }
@@ -95,7 +103,7 @@ func (c *Checker) Blame() {
 func (c *Checker) takeBlame() (blamed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	blamed, c.blamed = c.blamed && !c.paused, false
+	blamed, c.blamed = c.blamed && !c.now.paused, false
 	return blamed
 }
 
@@ -106,40 +114,43 @@ func (c *Checker) nudge() {
 	}
 }
 
-func (c *Checker) settings() (Config, Probe, bool) {
+func (c *Checker) settings() settings {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.cfg, c.probe, c.paused
+	return c.now
 }
 
 func (c *Checker) run(ctx context.Context, wait time.Duration) {
 	defer close(c.done)
-	cfg, _, paused := c.settings()
-	status := NewStatus(cfg.Rise, cfg.Fall)
+	is := c.settings()
+	status := NewStatus(is.cfg.Rise, is.cfg.Fall)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	resumed := false // and not checked since
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.wake:
-			was := paused
-			if cfg, _, paused = c.settings(); was && !paused {
-				status, wait = NewStatus(cfg.Rise, cfg.Fall), 0
+			was := is
+			is = c.settings()
+			resumed = resumed || was.paused || is.pauses != was.pauses
+			if resumed && !is.paused {
+				status, wait = NewStatus(is.cfg.Rise, is.cfg.Fall), 0
 			} else {
-				status = status.With(cfg.Rise, cfg.Fall)
-				wait = cfg.pause(status)
+				status = status.With(is.cfg.Rise, is.cfg.Fall)
+				wait = is.cfg.pause(status)
 			}
 			if c.takeBlame() {
-				status, wait = c.blame(cfg, status)
+				status, wait = c.blame(is.cfg, status)
 			}
 		case <-timer.C:
 			if status = c.check(ctx, status); ctx.Err() != nil {
 				return
 			}
-			wait = cfg.pause(status)
+			resumed, wait = false, is.cfg.pause(status)
 		}
-		if timer.Stop(); !paused {
+		if timer.Stop(); !is.paused {
 			timer.Reset(wait)
 		}
 	}
@@ -148,13 +159,13 @@ func (c *Checker) run(ctx context.Context, wait time.Duration) {
 // check does one check and reports it, unless the checker was stopped or
 // paused meanwhile: then nobody wants to know.
 func (c *Checker) check(ctx context.Context, old Status) Status {
-	cfg, probe, _ := c.settings()
+	is := c.settings()
 	start := time.Now()
-	probing, cancel := context.WithTimeout(ctx, cfg.Timeout)
-	seen, err := probe(probing)
+	probing, cancel := context.WithTimeout(ctx, is.cfg.Timeout)
+	seen, err := is.probe(probing)
 	cancel()
 	end := time.Now()
-	if _, _, paused := c.settings(); paused || ctx.Err() != nil {
+	if now := c.settings(); now.paused || now.pauses != is.pauses || ctx.Err() != nil {
 		return old
 	}
 	r := Result{Time: end, Duration: end.Sub(start), Status: old}

@@ -149,6 +149,41 @@ func TestPause(t *testing.T) {
 	})
 }
 
+// A pause so short that the checker has not seen it is one: what comes behind it
+// is a start, and a check from before tells nothing.
+func TestShortPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(config)
+		b.Start(0)
+		defer b.Stop()
+		b.want(t, "up", time.Second, " 0s:UP")
+		b.answer(errDown)
+		b.Pause(true)
+		b.Pause(false)
+		b.want(t, "checked at once, down at the first failure", time.Second, " 1s:DOWN!")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		begun, goOn := make(chan struct{}), make(chan error)
+		first := true
+		b := newBench(config)
+		b.Checker = New(config, func(context.Context) (Seen, error) {
+			if !first {
+				return Seen{}, errDown
+			}
+			first = false
+			close(begun)
+			return Seen{}, <-goOn
+		}, b.report)
+		b.Start(0)
+		defer b.Stop()
+		<-begun
+		b.Pause(true)
+		b.Pause(false)
+		goOn <- nil
+		b.want(t, "the check from before the pause is not reported", time.Second, " 0s:DOWN!")
+	})
+}
+
 func TestPausedFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(config)

@@ -10,43 +10,77 @@ import (
 
 const quick = `inter = "100ms", fastinter = "50ms", timeout = "5s", fall = 2`
 
-// Checks that speak IMAP, by STARTTLS, before a real Dovecot: what they tell,
-// and that they find out when it stops and when it is back.
-func TestChecks(t *testing.T) {
+// Checks of each kind, of three Dovecots and by two peers, by the way that logins
+// go: what they tell, and that they find out when one stops and when it is back.
+func TestTrioChecks(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ kind, extra, word, desc string }{
-		{"imap", "", "L7OK", ""},
-		{"tls", "", "L6OK", ""},
-		{"login", `, user = "monitor", password_file = "pass"`, "L7OK", "login took"},
-	} {
-		t.Run(c.kind, func(t *testing.T) {
-			t.Parallel()
-			d := startDovecot(t)
-			servers := serversOf(d)
-			servers[0].extra = "tls = \"starttls\"\ntls_verify = false"
-			l := newLB(t, options{servers: servers, backend: `check = { kind = "` + c.kind + `", ` + quick + c.extra + ` }`})
-			l.wantErrors = true // the backend has no server for a while
-			l.writePassword(password)
-			l.run()
-			want := func(status, word string) {
-				t.Helper()
-				within(t, patience, status+" with "+word, func() bool {
-					return l.stat("mail", "s1", "status") == status && l.stat("mail", "s1", "check_status") == word
+	stops := startDovecot(t)
+	pair := sharedDovecots(t)
+	all := trio{stops, pair[0], pair[1]}
+	kinds := []struct {
+		backend, kind, server, word string
+		addrs                       []string
+	}{
+		{"tcp", "tcp", "", "L4OK", all.clear()},
+		{"starttls", "tls", "tls = \"starttls\"\ntls_verify = false", "L6OK", all.clear()},
+		{"implicit", "tls", "tls = \"implicit\"\ntls_verify = false", "L6OK", all.implicit()},
+		{"imap", "imap", "tls = \"starttls\"\ntls_verify = false", "L7OK", all.clear()},
+		{"proxied", "imap", "send_proxy = \"v2\"", "L7OK", all.proxied()},
+		{"login", "login", "tls = \"implicit\"\ntls_verify = false", "L7OK", all.implicit()},
+	}
+	o := all.peers()
+	for _, k := range kinds {
+		user := ""
+		if k.kind == "login" {
+			user = `user = "monitor", password_file = "pass", `
+		}
+		o.more += fmt.Sprintf("[backend.%s]\nstick_table = \"\"\ncheck = { kind = %q, %sinter = \"1s\", fastinter = \"200ms\", downinter = \"200ms\", timeout = \"5s\", fall = 2 }\n", k.backend, k.kind, user)
+		for i, addr := range k.addrs {
+			o.more += fmt.Sprintf("[backend.%s.server.s%d]\naddr = %q\n%s\n", k.backend, i+1, addr, k.server)
+		}
+	}
+	f := newFleet(t, 2, o)
+	for _, l := range f.lbs {
+		l.writePassword(password)
+		l.begin()
+	}
+	for _, l := range f.lbs {
+		l.ready()
+	}
+	f.met(f.lbs...)
+	found := func(server, status, word string) {
+		t.Helper()
+		for _, k := range kinds {
+			want := word
+			if want == "" {
+				want = k.word
+			}
+			for _, l := range f.lbs {
+				within(t, patience, fmt.Sprint(k.backend, "/", server, " ", status, " with ", want), func() bool {
+					return l.stat(k.backend, server, "status") == status && l.stat(k.backend, server, "check_status") == want
 				})
 			}
-			want("UP", c.word)
-			if got := l.stat("mail", "s1", "check_desc"); !strings.HasPrefix(got, c.desc) {
-				t.Errorf("check_desc = %q, want %q", got, c.desc)
-			}
-			d.stop()
-			want("DOWN", "L4CON")
-			if err := d.start(); err != nil {
-				t.Fatal(err)
-			}
-			want("UP", c.word)
-			loggedIn(t, l.plain, newUser()).logout()
-		})
+		}
 	}
+	up := func(servers ...string) {
+		t.Helper()
+		for _, s := range servers {
+			found(s, "UP", "")
+		}
+	}
+	up("s1", "s2", "s3")
+	for _, l := range f.lbs {
+		if got := l.stat("login", "s3", "check_desc"); !strings.HasPrefix(got, "login took") {
+			t.Errorf("check_desc = %q, want how long the login took", got)
+		}
+	}
+	stops.stop()
+	found("s1", "DOWN", "L4CON")
+	up("s2", "s3")
+	if err := stops.start(); err != nil {
+		t.Fatal(err)
+	}
+	up("s1")
 }
 
 // A Dovecot that refuses the test user is down, and nobody reads why in clear.

@@ -110,8 +110,8 @@ func TestClusterMaxconn(t *testing.T) {
 	a, b := f.lbs[0], f.lbs[1]
 	a.wantClaim("s1", "maxconn", "10", "5")
 	b.wantClaim("s1", "maxconn", "10", "5")
-	if words := a.ask("explain user " + newUser()); !strings.Contains(words, "sessions on s1: 0 of 5 at this peer, its claim on the 10 of all peers") {
-		t.Errorf("explain tells nothing of the claim:\n%s", words)
+	if words := a.ask("explain user " + newUser()); !strings.Contains(words, "sessions on s1: 0 of 5 at this peer, its share of the 10 of all peers") {
+		t.Errorf("explain tells nothing of its share:\n%s", words)
 	}
 	all := append(asking(t, a, 12), asking(t, b, 12)...)
 	within(t, patience, "the server is full", func() bool { return s.now.Load() == maxconn })

@@ -54,12 +54,13 @@ type settings struct {
 	InternalGroup       string
 }
 
-// newDovecot writes the files of a Dovecot.
-func (s *suite) newDovecot(dir string, at place) (*dovecot, error) {
-	set := settings{Dir: dir, Listen: cmp.Or(at.host, "127.0.0.1"), Sessions: 1, Mail: "nobody", Group: "nogroup", Internal: "dovecot", LoginUser: "dovenull", InternalGroup: "dovecot"}
-	if at.netns != "" {
-		set.Sessions = 50 // there will be many
-	}
+// manySessions is how many sessions one process of a Dovecot has that many users
+// come to.
+const manySessions = 200
+
+// newDovecot writes the files of a Dovecot, with so many sessions in a process.
+func (s *suite) newDovecot(dir string, at place, sessions int) (*dovecot, error) {
+	set := settings{Dir: dir, Listen: cmp.Or(at.host, "127.0.0.1"), Sessions: sessions, Mail: "nobody", Group: "nogroup", Internal: "dovecot", LoginUser: "dovenull", InternalGroup: "dovecot"}
 	if os.Getuid() != 0 {
 		me, err := user.Current()
 		if err != nil {
@@ -218,10 +219,10 @@ func (d *dovecot) loginLine(t testing.TB, user string) string {
 // startDovecot runs a Dovecot for one test, which may do to it what it wants.
 func startDovecot(t testing.TB) *dovecot {
 	t.Helper()
-	return startDovecotAt(t, place{})
+	return startDovecotAt(t, place{}, 1)
 }
 
-func startDovecotAt(t testing.TB, at place) *dovecot {
+func startDovecotAt(t testing.TB, at place, sessions int) *dovecot {
 	t.Helper()
 	need(t, "dovecot")
 	dir, err := os.MkdirTemp(shared.dir, "dovecot-")
@@ -231,7 +232,7 @@ func startDovecotAt(t testing.TB, at place) *dovecot {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d, err := shared.newDovecot(dir, at)
+	d, err := shared.newDovecot(dir, at, sessions)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -15,6 +16,80 @@ func (l *lb) explained(question string, want ...string) {
 		if no, is := strings.CutPrefix(w, "!"); is && strings.Contains(said, no) || !is && !strings.Contains(said, w) {
 			l.t.Errorf("explain user %s = %s want %q", question, said, w)
 		}
+	}
+}
+
+var goesTo = regexp.MustCompile(`(?m)^goes to:  (\S+)$`)
+
+// foretold asks where a user goes and why, has him log in, and sees that he goes
+// there.
+func (f *fleet) foretold(l *lb, user, why string) {
+	f.t.Helper()
+	said := l.ask("explain user " + user)
+	to := goesTo.FindStringSubmatch(said)
+	if to == nil || !strings.Contains(said, "because:  "+why) {
+		f.t.Fatalf("explain user %s = %s want %q", user, said, why)
+	}
+	loggedIn(f.t, l.plain, user).logout()
+	for _, l := range f.lbs {
+		l.wantHome(user, to[1])
+		within(f.t, patience, "no session is counted", func() bool { return l.entry(user, "conn_cur") == "0" })
+	}
+}
+
+// explain user, at both peers: the answer is where a login then goes.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	all := sharedTrio(t)
+	o := all.peers()
+	o.servers = append(o.servers, server{name: "s4", addr: freeAddr(t)})
+	o.backend = "max_user_sessions = 2\ncheck = { kind = \"tcp\", " + quick + " }"
+	f := runFleet(t, 2, o)
+	a := f.lbs[0]
+	everywhere := func(server, status string) {
+		for _, l := range f.lbs {
+			within(t, patience, server+" is "+status, func() bool { return strings.HasPrefix(l.stat("mail", server, "status"), status) })
+		}
+	}
+	everywhere("s4", "DOWN")
+	known := func(server string) string {
+		user := newUser()
+		a.tell("set table users key " + user + " server " + server)
+		f.lbs[1].wantHome(user, server)
+		return user
+	}
+	user, works, lost := known("s2"), known("s3"), known("s4")
+	for _, l := range f.lbs {
+		f.foretold(l, newUser(), "the table does not know him, so the algorithm chooses")
+		f.foretold(l, user, "the table says that he lives there\n")
+	}
+	f.foretold(f.lbs[1], lost, "he lived on s4, which is DOWN")
+	sessions := []*client{loggedIn(t, a.plain, works)}
+	for i, server := range []string{"s2", "s3"} {
+		f.lbs[i].tell("set server mail/" + server + " state drain")
+		everywhere(server, "DRAIN")
+	}
+	f.foretold(a, user, "he lived on s2, which is DRAIN")
+	sessions = append(sessions, loggedIn(t, f.lbs[1].plain, works))
+	f.agree(patience, f.lbs...)
+	for _, l := range f.lbs {
+		l.explained(works, "goes to:  nowhere, the login is answered NO [LIMIT]", "max_user_sessions allows, 2; without that: s3",
+			"he has sessions there, which keep him there though it is in drain", "2 sessions, 1 of them at this peer", "limit:    sessions of the user: 2 of 2 (100 %), reached")
+	}
+	sessions[0].logout()
+	sessions[1].logout()
+	a.tell("pin user " + user + " mail/s1")
+	for _, l := range f.lbs {
+		f.foretold(l, user, "he is pinned to it")
+	}
+	for i, server := range []string{"s1", "s2", "s3"} {
+		f.lbs[i%2].wantErrors = true
+		a.tell("set server mail/" + server + " state maint")
+		everywhere(server, "MAINT")
+	}
+	for _, l := range f.lbs {
+		l.explained(user, "goes to:  nowhere, the login is refused: no server is usable")
+		l.explained(user+" mails", "No such backend.")
 	}
 }
 
@@ -86,8 +161,8 @@ func TestExplainFull(t *testing.T) {
 	waits := greeted(t, l.plain)
 	waits.send("w LOGIN " + other + " " + password + "\r\n")
 	within(t, patience, "a login waits", func() bool { return l.stat("mail", "s1", "qcur") == "1" })
-	l.explained(user, "goes to:  nowhere at once, it waits up to 20s for a place", "and he has sessions there, but s1 is full",
-		"1 of 1 sessions at this peer, 1 logins wait for it, full", "limit:    sessions on s1: 1 of 1 (100 %), reached: logins wait for a place, 20s at most", "limit:    logins waiting for s1: 1 of 5 (20 %)")
+	l.explained(user, "goes to:  s1, as soon as it has a place: the login waits, 20s at most", "and he has sessions there, but s1 is full",
+		"1 of 1 sessions at this peer, 1 login waits for it, full", "limit:    sessions on s1: 1 of 1 (100 %), reached: logins wait for a place, 20s at most", "limit:    logins waiting for s1: 1 of 5 (20 %)")
 	c.logout()
 	waits.expect("w OK")
 	waits.logout()

@@ -196,12 +196,31 @@ func (f *fleet) place(l *lb, n int) (homes map[string]string) {
 		homes[user] = home
 		commands = append(commands, "set table users key "+user+" server "+home)
 	}
-	for part := range slices.Chunk(commands, 50) {
-		if said := strings.TrimSpace(l.ask(strings.Join(part, ";"))); said != "" {
-			f.t.Fatalf("set table: got %q, want no answer", said)
-		}
-	}
+	l.tellAll(commands)
 	return homes
+}
+
+// tellAll is tell for many commands, some in a line.
+func (l *lb) tellAll(commands []string) {
+	l.t.Helper()
+	for part := range slices.Chunk(commands, 50) {
+		l.tell(strings.Join(part, ";"))
+	}
+}
+
+// settleOn gives users a home, and waits until all know.
+func (f *fleet) settleOn(users []string, home string) {
+	f.t.Helper()
+	var commands []string
+	for _, user := range users {
+		commands = append(commands, "set table users key "+user+" server "+home)
+	}
+	f.lbs[0].tellAll(commands)
+	for _, l := range f.lbs[1:] {
+		within(f.t, patience, "the peers know who lives there", func() bool {
+			return strings.Count(l.ask("show users"), " "+home+" ") >= len(users)
+		})
+	}
 }
 
 // settle is place at the first peer, and waits until all know.

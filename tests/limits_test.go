@@ -80,26 +80,6 @@ func TestLimitMaxconn(t *testing.T) {
 	}
 }
 
-// A server at its maxconn takes nobody more; without a queue its users are told
-// to come back.
-func TestLimitServer(t *testing.T) {
-	t.Parallel()
-	d := sharedDovecots(t)[0]
-	l := runLB(t, options{backend: `timeout_queue = "0s"`, servers: []server{{"s1", d.addr, "maxconn = 2"}}})
-	user := newUser()
-	a, b := loggedIn(t, l.plain, user), loggedIn(t, l.plain, newUser())
-	c := greeted(t, l.plain)
-	answer, _ := c.do("LOGIN %s %s", user, password)
-	if !strings.HasPrefix(answer, "NO [UNAVAILABLE]") && !strings.HasPrefix(answer, "NO [LIMIT]") {
-		t.Errorf("a login at a full server: %q, want NO [UNAVAILABLE] or [LIMIT]", answer)
-	}
-	a.logout()
-	within(t, patience, "a place at the server", func() bool { return l.stat("mail", "s1", "scur") == "1" })
-	c.ok("LOGIN %s %s", user, password)
-	c.logout()
-	b.logout()
-}
-
 // hears tells whether anything comes within limit.
 func (c *client) hears(limit time.Duration) bool {
 	c.conn.SetReadDeadline(time.Now().Add(limit))

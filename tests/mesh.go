@@ -37,7 +37,7 @@ func runMesh(t testing.TB) *mesh {
 	}
 	for i := range meshSize {
 		at := m.net.add(fmt.Sprintf("dovecot%d", i+1), dovecotHost+i, "mail")
-		m.dovecots = append(m.dovecots, startDovecotAt(t, at))
+		m.dovecots = append(m.dovecots, startDovecotAt(t, at, manySessions))
 	}
 	o.servers = serversOf(m.dovecots...)
 	m.fleet = &fleet{t: t, key: newKey(), o: o}

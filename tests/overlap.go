@@ -11,6 +11,7 @@ import (
 type stay struct {
 	user     string
 	from, to time.Time
+	server   int // by which of the logs, from 1
 }
 
 // Lines of Dovecot's log: of a login, and of the end of the session.
@@ -58,24 +59,28 @@ func wantOneHome(t testing.TB, users []string, since time.Time, dovecots ...*dov
 	for _, u := range users {
 		wanted[u] = true
 	}
-	type where struct {
-		stay
-		server int
-	}
-	var all []where
+	all := map[string][]stay{} // by user
 	for i, d := range dovecots {
 		for _, s := range d.stays(t) {
-			if wanted[s.user] {
-				all = append(all, where{s, i + 1})
+			if s.server = i + 1; wanted[s.user] {
+				all[s.user] = append(all[s.user], s)
 			}
 		}
 	}
-	for i, a := range all {
-		for _, b := range all[:i] {
-			if both := overlap(a.stay, b.stay, since); a.user == b.user && a.server != b.server && both > logTruth {
-				t.Errorf("%s was on servers %d and %d for %v from %s on", a.user, a.server, b.server, both,
-					latest(a.from, b.from).Format(time.TimeOnly))
-			}
+	for _, stays := range all {
+		for i, a := range stays {
+			wantApart(t, a, stays[:i], since)
+		}
+	}
+}
+
+// wantApart is wantOneHome for one session of a user and others of his.
+func wantApart(t testing.TB, a stay, others []stay, since time.Time) {
+	t.Helper()
+	for _, b := range others {
+		if both := overlap(a, b, since); a.server != b.server && both > logTruth {
+			t.Errorf("%s was on servers %d and %d for %v from %s on", a.user, a.server, b.server, both,
+				latest(a.from, b.from).Format(time.TimeOnly))
 		}
 	}
 }

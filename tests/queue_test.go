@@ -5,76 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
-
-// Five clients before a server that takes two: three wait, and get in when
-// others leave, in the order they came.
-func TestQueueInOrder(t *testing.T) {
-	t.Parallel()
-	d := sharedDovecots(t)[0]
-	l := runLB(t, options{servers: []server{{"s1", d.addr, "maxconn = 2"}}})
-	in := []*client{loggedIn(t, l.plain, newUser()), loggedIn(t, l.plain, newUser())}
-	var waiting []*client
-	for i := range 3 {
-		c := greeted(t, l.plain)
-		c.send("q LOGIN " + newUser() + " " + password + "\r\n")
-		want := fmt.Sprint(i + 1)
-		within(t, patience, "client "+want+" waits", func() bool { return l.stat("mail", "BACKEND", "qcur") == want })
-		waiting = append(waiting, c)
-	}
-	if got := l.stat("mail", "s1", "scur"); got != "2" {
-		t.Errorf("%s sessions on the server, want 2", got)
-	}
-	for i, c := range waiting {
-		if c.hears(100 * time.Millisecond) {
-			t.Errorf("client %d got something before its turn", i)
-		}
-		in[i].logout()
-		c.expect("q OK")
-		in = append(in, c)
-	}
-	if got := l.stat("mail", "BACKEND", "qmax"); got != "3" {
-		t.Errorf("qmax %s, want 3", got)
-	}
-	within(t, patience, "three lines of logins that waited", func() bool {
-		return strings.Count(l.log(), `msg="login waited"`) == 3
-	})
-	for _, c := range in[3:] {
-		c.logout()
-	}
-}
-
-// Who waits too long is told why; who leaves is out of the queue at once.
-func TestQueueTimeout(t *testing.T) {
-	t.Parallel()
-	d := sharedDovecots(t)[0]
-	l := runLB(t, options{backend: `timeout_queue = "1s"`, servers: []server{{"s1", d.addr, "maxconn = 1\nmaxqueue = 1"}}})
-	user := newUser()
-	a := loggedIn(t, l.plain, user)
-	b := greeted(t, l.plain)
-	b.send("q LOGIN " + user + " " + password + "\r\n")
-	within(t, patience, "it waits", func() bool { return l.stat("mail", "s1", "qcur") == "1" })
-	c := greeted(t, l.plain)
-	c.refused("NO [UNAVAILABLE] Server is full and too many are waiting", "LOGIN %s %s", user, password)
-	if got := b.line(); got != "q NO [UNAVAILABLE] Server is full, waited 1s, try again later." {
-		t.Errorf("client got %q", got)
-	}
-	c.send("q LOGIN " + user + " " + password + "\r\n")
-	within(t, patience, "the other waits", func() bool { return l.stat("mail", "s1", "qcur") == "1" })
-	c.close()
-	within(t, patience, "nobody waits", func() bool { return l.stat("mail", "s1", "qcur") == "0" })
-	a.logout()
-	b.ok("LOGIN %s %s", user, password)
-	b.logout()
-	within(t, patience, "the log tells why", func() bool {
-		return strings.Contains(l.log(), "reason=queue_timeout state=sQ") && strings.Contains(l.log(), "reason=queue_full state=SQ")
-	})
-}
 
 // busyServer is a server whose logins take some time. It knows how many were
 // under way at once.
@@ -132,48 +66,6 @@ func readToEnd(conn net.Conn, done chan<- struct{}) {
 	_ = conn.SetDeadline(time.Time{})
 	_, _ = io.Copy(io.Discard, bufio.NewReader(conn))
 	conn.Close()
-}
-
-// One of three servers fails. Its users are back at the others soon, and never
-// are more logins under way there than they bear.
-func TestStorm(t *testing.T) {
-	t.Parallel()
-	const users, maxlogins = 3000, 10
-	var servers [3]*busyServer
-	o := options{
-		global:  `shutdown_spread = "1s"`,
-		backend: `check = { inter = "200ms", fastinter = "100ms", timeout = "500ms" }`,
-	}
-	for i := range servers {
-		servers[i] = runBusyServer(t, 10*time.Millisecond)
-		o.servers = append(o.servers, server{fmt.Sprint("s", i+1), servers[i].addr, fmt.Sprintf("maxlogins = %d", maxlogins)})
-	}
-	l := runLB(t, o)
-	l.wantErrors = true
-	var in atomic.Int64
-	var clients sync.WaitGroup
-	stop := make(chan struct{})
-	for range users {
-		user := newUser()
-		clients.Go(func() { returning(l.plain, user, &in, stop) })
-	}
-	all := func() bool { return in.Load() == users }
-	within(t, 30*time.Second, "all users are in", all)
-	servers[0].listen.Close()
-	servers[0].hangUp()
-	within(t, patience, "users are out", func() bool { return !all() })
-	begun := time.Now()
-	within(t, 6*time.Second, "all users are back", func() bool {
-		return all() && l.stat("mail", "s2", "scur") != "0" && number(t, l.stat("mail", "BACKEND", "scur"), `(\d+)`) == users
-	})
-	t.Logf("all are back after %v", time.Since(begun))
-	close(stop)
-	clients.Wait()
-	for i, s := range servers {
-		if most := s.most.Load(); most > maxlogins || most == 0 {
-			t.Errorf("s%d had %d logins under way, at most %d", i+1, most, maxlogins)
-		}
-	}
 }
 
 // A limit that is raised at run time lets in who waits; one that is lowered

@@ -124,7 +124,7 @@ tarpit_timeout = "1s"
 // longer each time, on whichever connection, and at every peer.
 func TestGuessersWait(t *testing.T) {
 	t.Parallel()
-	o := clustered(t)
+	o := sharedTrio(t).peers()
 	o.frontend = `track_src = "sources"` + "\n"
 	o.more = sourcesTable
 	f := runFleet(t, 2, o)

@@ -90,7 +90,7 @@ func (s *suite) build() (string, error) {
 // startTrio runs the three Dovecots for all tests that do them no harm.
 func (s *suite) startTrio() (all trio, err error) {
 	for i := range all {
-		d, err := s.newDovecot(filepath.Join(s.dir, fmt.Sprint("shared", i+1)), place{})
+		d, err := s.newDovecot(filepath.Join(s.dir, fmt.Sprint("shared", i+1)), place{}, 1)
 		if err == nil {
 			err = d.start()
 		}

@@ -136,8 +136,7 @@ func (l *lb) boundTo(frontend string) (addr string) {
 func TestRouteByTag(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	for i, tags := range []string{`"hdd"`, `"hdd", "ssd"`, `"ssd"`} {
 		o.servers[i].extra = "tags = [" + tags + "]"
 	}

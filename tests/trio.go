@@ -19,6 +19,11 @@ func sharedTrio(t testing.TB) trio {
 	return all
 }
 
+// peers are options for peers before the three.
+func (d trio) peers() options {
+	return options{servers: serversOf(d[:]...), peers: `tie_breaker = "serve"`}
+}
+
 // at waits until a user's n logins are in the logs. It returns the number of the
 // Dovecot, from 1, that has them all; 0 if they are at several.
 func (d trio) at(t testing.TB, user string, n int) (number int) {

@@ -11,13 +11,13 @@ import (
 func TestTrioBalance(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
+	o := all.peers()
 	var visit atomic.Int32
 	proxied := "accept_proxy = [\"127.0.0.1\"]\n"
-	weighted := func(name, balance string, weights [3]int) string {
+	unlike := func(name, balance string, extra [3]string) string {
 		text := fmt.Sprintf("[backend.%s]\nbalance = %q\n", name, balance)
 		for i, d := range all {
-			text += fmt.Sprintf("[backend.%s.server.s%d]\naddr = %q\nweight = %d\n", name, i+1, d.addr, weights[i])
+			text += fmt.Sprintf("[backend.%s.server.s%d]\naddr = %q\n%s\n", name, i+1, d.addr, extra[i])
 		}
 		return text
 	}
@@ -25,8 +25,11 @@ func TestTrioBalance(t *testing.T) {
 		backendText("source", "balance = \"source\"\nstick_table = \"\"", all.clear()...) +
 		backendText("bounded", "balance = \"source\"\nbalance_factor = 110", all.clear()...) +
 		backendText("random", "balance = \"random\"", all.clear()...) +
-		weighted("roundrobin", "roundrobin", [3]int{150, 100, 50}) + weighted("leastconn", "leastconn", [3]int{100, 200, 100})
-	for _, name := range []string{"hash", "bounded", "random", "roundrobin", "leastconn"} {
+		unlike("roundrobin", "roundrobin", [3]string{"weight = 150", "weight = 100", "weight = 50"}) +
+		unlike("leastconn", "leastconn", [3]string{"weight = 100", "weight = 200", "weight = 100"}) +
+		unlike("first", "first", [3]string{"maxconn = 2", "maxconn = 2", ""}) + // one for each peer
+		unlike("backup", "hash", [3]string{"state = \"maint\"", "state = \"maint\"", "backup = true"})
+	for _, name := range []string{"hash", "bounded", "random", "roundrobin", "leastconn", "first", "backup"} {
 		o.more += frontendText(name, fmt.Sprintf("backend = %q", name))
 	}
 	o.more += frontendText("source", proxied+"backend = \"source\"")
@@ -45,38 +48,50 @@ func TestTrioBalance(t *testing.T) {
 			return c
 		})
 	})
-	for _, c := range []struct {
-		name        string
-		users       int
-		least, most [3]int // sessions at the end
-	}{
+	for _, l := range f.lbs {
+		l.wantClaim("s1", "maxconn", "2", "1")
+		l.wantClaim("s2", "maxconn", "2", "1")
+	}
+	for _, c := range []spread{
 		{"roundrobin", 12, [3]int{6, 4, 2}, [3]int{6, 4, 2}},
 		{"leastconn", 8, [3]int{2, 4, 2}, [3]int{2, 4, 2}},
+		{"first", 5, [3]int{1, 1, 1}, [3]int{2, 2, 3}}, // with both places, if the other peer seemed dead
+		{"backup", 5, [3]int{0, 0, 5}, [3]int{0, 0, 5}},
 		{"random", 24, [3]int{4, 4, 4}, [3]int{14, 14, 14}},
 		{"bounded", 12, [3]int{2, 2, 2}, [3]int{5, 5, 5}},
 	} {
-		f.run(t, c.name, func(t *testing.T) {
-			for _, l := range f.lbs {
-				count := [3]int{}
-				var open []*client
-				for range c.users {
-					user := newUser()
-					open = append(open, loggedIn(t, l.boundTo(c.name), user))
-					if n := all.at(t, user, 1); n > 0 {
-						count[n-1]++
-					}
-				}
-				for i, n := range count {
-					if n < c.least[i] || n > c.most[i] {
-						t.Errorf("%d, %d and %d users on the Dovecots, want %v to %v", count[0], count[1], count[2], c.least, c.most)
-						break
-					}
-				}
-				for _, in := range open {
-					in.logout()
-				}
+		f.run(t, c.frontend, func(t *testing.T) { f.chooseSome(t, all, c) })
+	}
+}
+
+// spread is how many of some users' sessions each server is to have.
+type spread struct {
+	frontend    string
+	users       int
+	least, most [3]int
+}
+
+// chooseSome has users log in at each peer and stay.
+func (f *fleet) chooseSome(t *testing.T, all trio, want spread) {
+	for _, l := range f.lbs {
+		count := [3]int{}
+		var open []*client
+		for range want.users {
+			user := newUser()
+			open = append(open, loggedIn(t, l.boundTo(want.frontend), user))
+			if n := all.at(t, user, 1); n > 0 {
+				count[n-1]++
 			}
-		})
+		}
+		for i, n := range count {
+			if n < want.least[i] || n > want.most[i] {
+				t.Errorf("%v users on the Dovecots, want %v to %v", count, want.least, want.most)
+				break
+			}
+		}
+		for _, in := range open {
+			in.logout()
+		}
 	}
 }
 

@@ -148,8 +148,7 @@ func TestTrioAgent(t *testing.T) {
 	say := func(s string) { answer.Store(&s) }
 	say("up ready 100%\n")
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.servers[0].extra = `agent = { addr = "` + addr + `", inter = "20ms", send = "mail/s1\n" }`
 	f := runFleet(t, 2, o)
 	f.both("s1", "agent_status", "L7OK")
@@ -198,8 +197,7 @@ func TestTrioSpreadAndBackup(t *testing.T) {
 	t.Parallel()
 	const spread, users = 2 * time.Second, 20
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	var says [2]func(string)
 	for i := range says {
 		addr, answer := runAgent(t)

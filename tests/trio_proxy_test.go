@@ -65,8 +65,7 @@ func TestTrioProxyChain(t *testing.T) {
 func TestTrioProxiedTLS(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.frontend = "accept_proxy = [\"127.0.0.1\"]\n"
 	o.more = frontendText("sni", "mode = \"tcp\"\nbackend = \"three\"\naccept_proxy = [\"127.0.0.1\"]\n"+
 		"use_backend = [{ sni = \"two.test\", src = [\"127.0.0.0/8\"], backend = \"two\" }, { sni = \"*.test\", backend = \"one\" }]")
@@ -138,8 +137,7 @@ func startHAProxy(t *testing.T, addr, sections string) {
 func TestProxyBadInput(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.frontend = "accept_proxy = [\"127.0.0.1\"]\nproxy_timeout = \"500ms\"\n"
 	f := runFleet(t, 2, o)
 	const listed, unlisted = "127.0.0.1", "127.0.0.9"

@@ -143,8 +143,7 @@ func TestReloadOnePeer(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
 	began := time.Now()
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	f := runFleet(t, 2, o)
 	a, b := f.lbs[0], f.lbs[1]
 	homes := f.settle(9)

@@ -13,8 +13,7 @@ func TestTrioTwoBackends(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
 	began := time.Now()
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.global = "shutdown_spread = \"0s\""
 	o.more = frontendText("web", `backend = "web"`) + "[backend.web]\nbalance = \"roundrobin\"\nstick_table = \"users\"\n"
 	for i, addr := range all.implicit() {

@@ -97,8 +97,7 @@ func TestTrioTCPStates(t *testing.T) {
 func TestTrioMoveDomain(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.table = `key = "domain"`
 	began := time.Now()
 	f := runFleet(t, 2, o)

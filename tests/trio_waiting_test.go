@@ -181,8 +181,7 @@ func TestWaitingWhenBackendGoes(t *testing.T) {
 func TestClusterOrdersReachWaiting(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
-	o := clustered(t)
-	o.servers = serversOf(all[:]...)
+	o := all.peers()
 	o.servers[0].extra = "maxconn = 3" // one of them is kept for the other peer
 	f := runFleet(t, 2, o)
 	a, b := f.lbs[0], f.lbs[1]

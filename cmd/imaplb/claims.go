@@ -249,8 +249,10 @@ func serverLimitWords(now time.Time, s *balancer.Server, reached string) (lines 
 		case is.All == 0:
 		case is.Here == is.All:
 			lines = limitLine(lines, what+s.Name, is.Used, limit, reached)
+		case is.Here == 0:
+			lines = append(lines, fmt.Sprintf("%s%s: %d, the peers are just sharing out the limit of %d: %s", what, s.Name, is.Used, is.All, reached))
 		default:
-			text := fmt.Sprintf("%s%s: %d of %d at this peer, its claim on the %d of all peers", what, s.Name, is.Used, limit, is.All)
+			text := fmt.Sprintf("%s%s: %d of %d at this peer, its share of the %d of all peers", what, s.Name, is.Used, limit, is.All)
 			if is.Used >= limit {
 				text += ", reached: " + reached
 			}
@@ -258,4 +260,16 @@ func serverLimitWords(now time.Time, s *balancer.Server, reached string) (lines 
 		}
 	}
 	return lines
+}
+
+// sharing reports whether a login would have to wait because this peer has nothing
+// of a limit of the server: for a moment when the limit is new, and by turns where
+// it is less than one for each peer.
+func sharing(now time.Time, s *balancer.Server) bool {
+	for kind := range limitKinds {
+		if is := s.Share(now, limitKinds[kind].balancer); is.All > 0 && is.Here == 0 {
+			return true
+		}
+	}
+	return false
 }

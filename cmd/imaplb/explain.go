@@ -117,7 +117,7 @@ func (n *node) explain(b *backend, q *stats.Question, way taggedWay) stats.Expla
 		e.Key = t.KeyOf(q.User)
 	}
 	is := b.Backend.Explain(now, balancer.Ask{Key: e.Key, Source: q.From, Tag: way.tag})
-	e.Verdict, e.Why = verdict(b, &is, way.tag)
+	e.Verdict, e.Why = verdict(b, &is), because(now, b, &is, way.tag)
 	if is.Found {
 		e.Entry = entryWords(now, &is)
 	} else {
@@ -141,6 +141,9 @@ func (n *node) explain(b *backend, q *stats.Question, way taggedWay) stats.Expla
 		refuse(&e, what, why)
 	}
 	n.explainServers(b, way.tag, &e)
+	if is.Sticky || is.Pinned {
+		e.Algo = "not asked now; " + e.Algo
+	}
 	if reason, frozen := n.cluster.Frozen(); n.mesh != nil && frozen {
 		e.Notes = append(e.Notes, "frozen, nobody is moved: "+reason)
 	}
@@ -183,24 +186,33 @@ func refuse(e *stats.Explanation, what, why string) {
 // nowhere begins the verdict of a login that is refused.
 const nowhere = "nowhere, "
 
-// verdict is where the user goes and the rule that says so.
-func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) {
-	home := b.Server(is.Entry.Server)
-	switch {
+// verdict is where the user goes.
+func verdict(b *backend, is *balancer.Explained) string {
+	wait := b.Config().TimeoutQueue
+	switch full := errors.Is(is.Err, balancer.ErrFull) && wait > 0; {
 	case is.Server != nil:
-		goes = is.Server.Name
-	case errors.Is(is.Err, balancer.ErrFull) && b.Config().TimeoutQueue > 0:
-		goes = fmt.Sprintf("nowhere at once, it waits up to %s for a place", b.Config().TimeoutQueue)
+		return is.Server.Name
+	case full && is.Full != nil:
+		return fmt.Sprintf("%s, as soon as it has a place: the login waits, %s at most", is.Full.Name, wait)
+	case full:
+		return fmt.Sprintf("the first server that has a place: the login waits, %s at most", wait)
 	case is.Err != nil:
-		goes = nowhere + "the login is refused: " + words(is.Err)
-	default:
-		goes = "whichever server the algorithm chooses at that moment"
+		return nowhere + "the login is refused: " + words(is.Err)
 	}
+	return "whichever server the algorithm chooses at that moment"
+}
+
+// because is the rule that says so.
+func because(now time.Time, b *backend, is *balancer.Explained, tag string) (why string) {
+	home := b.Server(is.Entry.Server)
 	switch {
 	case is.Pinned:
 		why = "he is pinned to it"
 	case is.Sticky && is.Entry.Sessions > 0:
 		why = "the table says that he lives there, and he has sessions there"
+		if state := home.State(); state.Effective() == balancer.Drain {
+			why += ", which keep him there though it is in drain"
+		}
 	case is.Sticky:
 		why = "the table says that he lives there"
 	case !is.Found:
@@ -216,16 +228,20 @@ func verdict(b *backend, is *balancer.Explained, tag string) (goes, why string) 
 		state := home.State()
 		why = fmt.Sprintf("he lived on %s, which is %s and does not take him now", home.Name, state.Text())
 	}
-	if is.Full != nil {
+	switch {
+	case is.Full == nil:
+	case sharing(now, is.Full):
+		why += ", but the peers are just sharing out the limits of " + is.Full.Name
+	default:
 		why += ", but " + is.Full.Name + " is full"
 	}
-	return goes, why
+	return why
 }
 
 // entryWords is what the table says of a user.
 func entryWords(now time.Time, is *balancer.Explained) string {
 	e := &is.Entry
-	text := fmt.Sprintf("lives on %s since %s, by %s; ", e.Server, ago(now, e.Stamp.When()), e.Writer)
+	text := fmt.Sprintf("lives on %s, placed there %s ago by %s; ", e.Server, ago(now, e.Stamp.When()), e.Writer)
 	switch {
 	case e.Sessions == 1 && e.Local == 1:
 		return text + "1 session, at this peer"

@@ -16,19 +16,25 @@ import (
 
 // serverWords is the state of a server with what led to it.
 func (n *node) serverWords(b *backend, s *balancer.Server) string {
-	state := s.State()
+	state, now := s.State(), time.Now()
 	text := fmt.Sprintf("%s %s, weight %d, %d", s.Name, state.Text(), s.Weight(), s.Scur.Load())
-	if limit, some := s.Limit(); some {
+	if limit, some := s.Limit(); some && limit > 0 {
 		text += fmt.Sprintf(" of %d", limit)
 	}
 	text += " sessions at this peer"
-	if is := s.Share(time.Now(), balancer.MaxloginsLimit); is.All > 0 {
+	if is := s.Share(now, balancer.MaxloginsLimit); is.Here > 0 {
 		text += fmt.Sprintf(", %d of %d logins under way", is.Used, is.Here)
 	}
-	if waiting := s.Qcur.Load(); waiting > 0 {
+	switch waiting := s.Qcur.Load(); {
+	case waiting == 1:
+		text += ", 1 login waits for it"
+	case waiting > 1:
 		text += fmt.Sprintf(", %d logins wait for it", waiting)
 	}
-	if s.Full() {
+	switch {
+	case sharing(now, s):
+		text += ", the peers are just sharing out its limits"
+	case s.Full():
 		text += ", full"
 	}
 	if s.Backup() {
@@ -47,7 +53,7 @@ func (n *node) serverWords(b *backend, s *balancer.Server) string {
 	if n.mesh != nil && len(up)+len(down) > 0 {
 		text += fmt.Sprintf("; up for %s, down for %s", listOr(up), listOr(down))
 	}
-	if f, ok := n.cluster.FlushOf(time.Now(), b.Name, s.Name); ok && f.Phase == cluster.FlushRuns {
+	if f, ok := n.cluster.FlushOf(now, b.Name, s.Name); ok && f.Phase == cluster.FlushRuns {
 		text += "; its users are being moved away"
 	}
 	return text
