@@ -192,6 +192,8 @@ func (ln *Listener) close() {
 func (ln *Listener) closeFD() {
 	if ln.loop.ring != nil {
 		_ = unix.Shutdown(ln.fd, unix.SHUT_RDWR) // listens no more, and ends what is awaited
+	}
+	if ln.loop.ring != nil && ln.loop.broken == nil {
 		ln.loop.submission(opClose, ln.fd, ofNothing).flags = sqeSkipSuccess
 		ln.loop.submit()
 		return

@@ -29,23 +29,18 @@ func tag(of uint64, gen uint32, fd int) uint64 {
 	return of<<56 | uint64(gen&0xffffff)<<32 | uint64(uint32(fd))
 }
 
-// runRing serves until Stop. The ring belongs to the thread.
+// runRing serves until Stop, or until the ring fails. The ring belongs to the
+// thread.
 func (l *Loop) runRing() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	r := l.ring
-	if err := r.enable(); err != nil {
-		l.log.Error("event loop cannot start", "loop", l.ID, "err", err)
-		return
+	if l.broken = r.enable(); l.broken == nil {
+		l.awaitWake()
 	}
-	l.awaitWake()
-	for !l.posts.isEnded() {
-		err := l.handOver(l.posts.sleep() && len(r.batch) == 0)
+	for l.broken == nil && !l.posts.isEnded() {
+		l.handOver(l.posts.sleep() && len(r.batch) == 0)
 		l.posts.sleeping.Store(false)
-		if err != nil {
-			l.log.Error("event loop ended", "loop", l.ID, "err", err)
-			break
-		}
 		// What is handed over meanwhile may bring more: that has to wait for
 		// the tasks.
 		n := len(r.batch)
@@ -55,6 +50,9 @@ func (l *Loop) runRing() {
 		r.batch = r.batch[:copy(r.batch, r.batch[n:])]
 		r.publish()
 		l.posts.run(l.task)
+	}
+	if l.broken != nil {
+		l.fail(l.broken)
 	}
 	l.posts.end() // also behind an error: nobody runs them any more
 	l.closeAll()
@@ -83,29 +81,24 @@ func (l *Loop) submission(op uint8, fd int, user uint64) *sqe {
 
 // handOver hands over all that is queued, and fetches what has happened, after
 // at least one thing has if wait is set. Behind it what was written is with
-// the kernel, or pending.
-func (l *Loop) handOver(wait bool) error {
+// the kernel, or pending. It reports whether that went well; a ring that fails
+// is not asked again.
+func (l *Loop) handOver(wait bool) bool {
 	r := l.ring
 	from := len(r.batch)
-	for again := true; again; again = r.sqHead.Load() != r.tail {
-		if err := r.enter(wait); err != nil {
-			return err
-		}
+	for again := l.broken == nil; again; again = l.broken == nil && r.sqHead.Load() != r.tail {
+		l.broken = r.enter(wait)
 		wait = false
 	}
+	if l.broken != nil {
+		return false
+	}
 	l.settle(from)
-	return nil
+	return true
 }
 
-// submit is handOver while the loop is busy with something else. It reports
-// whether that went well.
-func (l *Loop) submit() bool {
-	err := l.handOver(false)
-	if err != nil {
-		l.log.Error("hand over to io_uring", "loop", l.ID, "err", err)
-	}
-	return err == nil
-}
+// submit is handOver while the loop is busy with something else.
+func (l *Loop) submit() bool { return l.handOver(false) }
 
 // settle finds what became of the sends that were handed over. Of one that went
 // well nothing is told. They were tried when they were handed over, so what is
@@ -223,6 +216,11 @@ func (c *Conn) await(w interest) {
 // receives no more: the kernel would look for one that is to be cancelled among
 // all that are under way, a 128th of them at each close.
 func (l *Loop) closeSoon(fd int, gen uint32, has interest) {
+	if l.broken != nil { // it closes nothing any more, and lets go of nothing before its own end
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		_ = unix.Close(fd)
+		return
+	}
 	if has&wantRead != 0 {
 		_ = unix.Shutdown(fd, unix.SHUT_RD) // of a socket that is not connected it ends, too
 	}

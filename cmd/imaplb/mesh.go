@@ -29,8 +29,9 @@ type mesh struct {
 	complained  atomic.Int64 // when one of them was logged last, Unix ns
 }
 
-// leaveWithin bounds telling the others that this peer goes.
-const leaveWithin = 2 * time.Second
+// leaveWithin bounds telling the others that this peer goes, leaveSoon the same
+// when a loop has failed.
+const leaveWithin, leaveSoon = 2 * time.Second, time.Second
 
 // newCluster makes what decides, for this process alone until peers are met.
 func (n *node) newCluster(cfg *conf.Config) (err error) {
@@ -78,7 +79,11 @@ func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
 	n.learn(ctx, g)
 	n.claims.begin()
 	return func() {
-		if err := g.Leave(leaveWithin); err != nil {
+		within := leaveWithin
+		if n.gaveUp {
+			within = leaveSoon
+		}
+		if err := g.Leave(within); err != nil {
 			n.log.Warn("not all peers were told that this one leaves", "err", err)
 		}
 		g.Close()
