@@ -262,10 +262,10 @@ func (l *Loop) complete(e cqe) {
 		l.awaitWake()
 	case ofListener:
 		if ln := l.listeners[fd]; ln != nil && ln.gen&0xffffff == gen {
+			defer func() { _ = ln.await() }() // with a ring it cannot fail
 			defer l.caught(nil)
 			ln.armed = false
 			ln.accept()
-			ln.await()
 		}
 	case ofRecv, ofReadable, ofWritable:
 		c := l.conns.get(fd)
@@ -279,9 +279,7 @@ func (l *Loop) complete(e cqe) {
 			c.arrived(e)
 		case ofReadable:
 			c.has &^= wantRead
-			l.bulk = true
-			c.readable()
-			l.bulk = false
+			c.readBulk()
 		default:
 			c.has &^= wantWrite
 			c.writable()
@@ -305,23 +303,31 @@ func (c *Conn) arrived(e cqe) {
 		}
 		// It is the beginning of much: who passes it on has to learn at once
 		// what the other side does not take.
-		c.loop.bulk = true
 		c.mode |= much
+		c.loop.bulk = true
 		c.received(p)
-		if c.fd >= 0 {
-			c.readable()
-		}
 		c.loop.bulk = false
+		if c.fd >= 0 {
+			c.readBulk()
+		}
 	case c.mode&(paused|gotEOF) != 0 && e.res == 0:
 		// It is met again when the connection is resumed.
 	case e.res == 0:
 		c.eof()
 	case err == unix.ENOBUFS: // others have used all buffers in this turn
-		c.readable()
+		c.readBulk()
 	case err == unix.EAGAIN || err == unix.EINTR || err == unix.ECANCELED:
 	default:
 		c.broken(err)
 	}
+}
+
+// readBulk reads as with epoll. What is passed on is written at once, so that
+// Pending, which an end behind the last bytes asks for, tells of them.
+func (c *Conn) readBulk() {
+	c.loop.bulk = true
+	c.readable()
+	c.loop.bulk = false
 }
 
 // isKept reports whether bytes wait that came while the connection was paused.
