@@ -83,6 +83,20 @@ func TestLoopFails(t *testing.T) {
 	}
 }
 
+// TestLoopCannotStart tells of it as of any failure.
+func TestLoopCannotStart(t *testing.T) {
+	t.Parallel()
+	g, err := NewGroup(2, poller, slog.New(strict{slog.DiscardHandler, t, ""}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, g.Loops[0])
+	g.Start()
+	wait(t, g.Failed(), "the end of the loop")
+	g.Each(func(*Loop) {}) // waits for none that is gone
+	g.Stop()
+}
+
 // TestRingFailsInATurn: a ring that fails while its loop is busy is asked no
 // more, and closes nothing.
 func TestRingFailsInATurn(t *testing.T) {
