@@ -167,38 +167,52 @@ func TestLoopFailure(t *testing.T) {
 			}
 			eventually(t, "the peers have met", func() bool { return strings.Contains(b.log(t), `msg="peer up" peer=a`) })
 			a.ask("set table users key alice server m1")
-			var clients []net.Conn
-			for range 4 { // on both loops
-				c, err := net.Dial("unix", filepath.Join(a.dir, "imap"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close() //nolint:errcheck // a client's
-				clients = append(clients, c)
-				if _, err := c.Read(make([]byte, 1000)); err != nil {
-					t.Fatalf("no greeting: %v", err)
-				}
-			}
-			if err := a.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "it has ended", func() bool {
-				for _, c := range clients { // each loop has something to do
-					_, _ = c.Write([]byte("x NOOP\r\n")) // it may be gone
-				}
-				return len(a.ended) > 0
-			})
-			if err := <-a.ended; a.cmd.ProcessState.ExitCode() != exitError {
-				t.Errorf("it ended with %v, want exit code %d", err, exitError)
-			}
+			a.spoil(t, a.clients(t))
 			said := a.log(t)
 			if strings.Count(said, `level=ERROR msg="event loop failed, stopping" err="loop: `) != 1 || strings.Contains(said, "goroutine ") {
 				t.Errorf("it said %s", said)
 			}
 			eventually(t, "the other peer was told", func() bool { return strings.Contains(b.log(t), `msg="peer left" peer=a`) })
 			if !a.start(t) || !strings.Contains(a.log(t), `msg="stick table loaded" table=users entries=1`) {
-				t.Errorf("the next process says %s", a.log(t))
+				t.Fatalf("the next process says %s", a.log(t))
 			}
+			// Nor does it wait for the clients of that loop when it is to stop.
+			clients := a.clients(t)
+			_ = a.cmd.Process.Signal(syscall.SIGTERM) // it runs
+			eventually(t, "it waits for sessions", func() bool { return strings.Contains(a.log(t), `msg="waiting for sessions" sessions=4`) })
+			a.spoil(t, clients)
 		})
+	}
+}
+
+// clients are connections to both loops.
+func (p *peer) clients(t *testing.T) (all []net.Conn) {
+	t.Helper()
+	for range 4 {
+		c, err := net.Dial("unix", filepath.Join(p.dir, "imap"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := c.Read(make([]byte, 1000)); err != nil {
+			t.Fatalf("no greeting: %v", err)
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// spoil has a loop fail and waits for the end of the process.
+func (p *peer) spoil(t *testing.T, clients []net.Conn) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGUSR1) // it runs
+	eventually(t, p.name+" has ended", func() bool {
+		for _, c := range clients { // each loop has something to do
+			_, _ = c.Write([]byte("x NOOP\r\n")) // it may be gone
+		}
+		return len(p.ended) > 0
+	})
+	if err := <-p.ended; p.cmd.ProcessState.ExitCode() != exitError {
+		t.Errorf("it ended with %v, want exit code %d", err, exitError)
 	}
 }
