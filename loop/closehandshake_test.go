@@ -44,7 +44,7 @@ func TestCloseDuringHandshake(t *testing.T) {
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() { // ends with its rounds
-			for range 20 {
+			for range 10 {
 				b := dial(t, bad)
 				_ = tls.Client(b, client).Handshake() // it may have been in time
 				c := dial(t, good)
