@@ -24,7 +24,7 @@ import (
 // for TestLoopFailure.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "run" {
-		go spoilBySignal() // ends with the process
+		spoilBySignal()
 		os.Exit(execute(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 	}
 	os.Exit(m.Run())

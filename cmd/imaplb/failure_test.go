@@ -20,14 +20,18 @@ func spoilBySignal() {
 	if _, _, err := os.Pipe(); err != nil { // wakes the runtime's own poller
 		panic(err)
 	}
-	own := pollers()
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGUSR1)
-	<-c
+	own := pollers() // before there are others
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		panic(err)
 	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	go func() { <-c; spoil(own, null) }() // ends with the process
+}
+
+// spoil puts null in the place of a poller that is none of own.
+func spoil(own map[int]bool, null *os.File) {
 	for fd := range pollers() {
 		if own[fd] {
 			continue
@@ -37,6 +41,7 @@ func spoilBySignal() {
 		}
 		return
 	}
+	panic("there is no poller")
 }
 
 // pollers are the descriptors of this process that are an epoll or an io_uring.
