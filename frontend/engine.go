@@ -127,6 +127,10 @@ func (e *Engine) Stop() {
 	e.slots.Close()
 }
 
+// Failed tells, once, why a loop has ended by itself; its connections are gone
+// without a word. The process should end, see [loop.Group.Failed].
+func (e *Engine) Failed() <-chan error { return e.loops.Failed() }
+
 // SetLimits changes the bounds.
 func (e *Engine) SetLimits(l Limits) {
 	e.limits.Store(&l)

@@ -297,7 +297,7 @@ func (c *Conn) fail(err error) {
 	}
 	h := c.h
 	c.Close()
-	if h != nil { // nil while Accepted runs
+	if h != nil { // nil while Accepted runs, and behind Finish
 		h.Closed(c, err)
 	}
 }

@@ -155,6 +155,9 @@ func (c *Conn) connected() bool {
 		c.fail(err)
 		return false
 	}
+	if c.loop.ring == nil && !c.Established() {
+		return false // the event was the one of the descriptor's former connection
+	}
 	c.mode &^= connecting
 	if h, ok := c.h.(Connector); ok { // else it is to be finished
 		h.Connected(c)

@@ -206,6 +206,32 @@ func TestEndWhileConnecting(t *testing.T) {
 	}
 }
 
+// TestLateEventWhileConnecting: what a poller tells of a descriptor's former
+// connection is not taken for the answer to a connect.
+func TestLateEventWhileConnecting(t *testing.T) {
+	t.Parallel()
+	to := unanswered(t)
+	g := group(t, 1)
+	l := g.Loops[0]
+	h := &connector{connected: func(*Conn) { t.Error("Connected") }}
+	h.closed = func(_ *Conn, err error) { t.Errorf("Closed(%v)", err) }
+	c, err := dialOn(t, g, to, netip.Addr{}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Do(func() {
+		if l.ring != nil {
+			l.complete(cqe{user: tag(ofWritable, l.conns.gen(c.FD())-1, c.FD())})
+		} else {
+			_ = l.event(c.FD(), unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP, 0) // always nil
+		}
+		if c.mode&connecting == 0 {
+			t.Error("the connection stands, though nobody has answered")
+		}
+		c.Close()
+	})
+}
+
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{

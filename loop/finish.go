@@ -13,6 +13,7 @@ func (c *Conn) Finish() {
 	if c.fd < 0 {
 		return
 	}
+	c.h = nil // what is sent below may fail
 	c.flush()
 	if c.tls != nil && c.tls.hs != nil {
 		c.Close()
@@ -43,6 +44,7 @@ func (c *Conn) FinishQuiet() {
 	if c.fd < 0 {
 		return
 	}
+	c.h = nil
 	c.flush()
 	if c.out == nil && c.mode&(gotEOF|sentEOF) == 0 && (c.tls == nil || c.tls.hs == nil) {
 		if n, err := unix.IoctlGetInt(c.FD(), unix.SIOCINQ); err == nil && n == 0 {

@@ -138,7 +138,10 @@ func groupExpecting(t *testing.T, n int, text string) *Group {
 		t.Fatal(err)
 	}
 	g.Start()
-	t.Cleanup(g.Stop)
+	t.Cleanup(func() {
+		g.Stop()
+		none(t, g.Failed(), "the end of a loop")
+	})
 	return g
 }
 

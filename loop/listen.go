@@ -153,8 +153,7 @@ func (ln *Listener) Start(g *Group, h Acceptor) error {
 	ln.group, ln.h, ln.loop = g, h, g.Loops[int(g.next.Add(1))%len(g.Loops)]
 	var err error
 	ln.loop.Do(func() {
-		// Without a spare descriptor a refused client is told nothing.
-		ln.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		ln.reserve()
 		ln.loop.listeners[ln.fd] = ln
 		err = ln.await()
 	})
@@ -192,6 +191,8 @@ func (ln *Listener) close() {
 func (ln *Listener) closeFD() {
 	if ln.loop.ring != nil {
 		_ = unix.Shutdown(ln.fd, unix.SHUT_RDWR) // listens no more, and ends what is awaited
+	}
+	if ln.loop.ring != nil && ln.loop.broken == nil {
 		ln.loop.submission(opClose, ln.fd, ofNothing).flags = sqeSkipSuccess
 		ln.loop.submit()
 		return
@@ -240,7 +241,18 @@ func (ln *Listener) pause() {
 }
 
 // Expired ends the pause that running out of descriptors made.
-func (ln *Listener) Expired(time.Time) { ln.resume() }
+func (ln *Listener) Expired(time.Time) {
+	ln.reserve()
+	ln.resume()
+}
+
+// reserve opens the spare descriptor, if there is one to have. Without it a
+// client that is refused is told nothing.
+func (ln *Listener) reserve() {
+	if ln.spare < 0 {
+		ln.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+}
 
 // accept takes what waits, at most acceptBatch.
 func (ln *Listener) accept() {
@@ -313,7 +325,8 @@ func (ln *Listener) exhausted(err error) {
 			_, _ = unix.Write(fd, say) // a new socket takes a line; if not, the close says it
 			_ = unix.Close(fd)
 		}
-		ln.spare, _ = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		ln.spare = -1
+		ln.reserve()
 	}
 	ln.pause()
 	ln.loop.SetTimer(&ln.retry, time.Now().Add(exhaustedPause), ln)

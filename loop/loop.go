@@ -21,6 +21,7 @@ import (
 	"time"
 
 	gneterr "github.com/panjf2000/gnet/v2/pkg/errors"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	"github.com/panjf2000/gnet/v2/pkg/queue"
 	"golang.org/x/sys/unix"
@@ -58,6 +59,7 @@ type Loop struct {
 	free      [][]byte         // buffers of readSize that are in no use
 	bulk      bool             // much is coming in
 	kept      map[*Conn][]byte // what a ring received for a connection that was paused meanwhile
+	broken    error            // why the ring takes nothing any more
 
 	// Shared.
 	posts posts        // of a loop with a ring; a poller has its own
@@ -68,12 +70,13 @@ type Loop struct {
 // Group is a fixed set of loops with a common clock. Shared: any goroutine may
 // call any method.
 type Group struct {
-	Loops []*Loop
-	stop  chan struct{}
-	wg    sync.WaitGroup
-	next  atomic.Uint32
-	start time.Time
-	clock atomic.Int64 // see Coarse
+	Loops  []*Loop
+	stop   chan struct{}
+	failed chan error // holds one
+	wg     sync.WaitGroup
+	next   atomic.Uint32
+	start  time.Time
+	clock  atomic.Int64 // see Coarse
 }
 
 // Poller is how loops wait for their descriptors.
@@ -87,7 +90,7 @@ const (
 
 // NewGroup opens n loops, at least one. Nothing runs before Start.
 func NewGroup(n int, how Poller, log *slog.Logger) (*Group, error) {
-	g := &Group{stop: make(chan struct{}), start: time.Now()}
+	g := &Group{stop: make(chan struct{}), failed: make(chan error, 1), start: time.Now()}
 	g.clock.Store(g.start.UnixMilli())
 	for i := range max(n, 1) {
 		l := &Loop{
@@ -130,6 +133,12 @@ func (g *Group) Stop() {
 	}
 	g.closePollers()
 }
+
+// Failed tells, once, why a loop has ended that nobody stopped: its poller
+// fails. Its connections are closed and their handlers have heard nothing of
+// it; what is posted to it does not run. There is no loop to put in its place,
+// so the process should end, and be started anew.
+func (g *Group) Failed() <-chan error { return g.failed }
 
 func (g *Group) closePollers() {
 	for _, l := range g.Loops {
@@ -178,11 +187,22 @@ func (l *Loop) open(how Poller) (err error) {
 			l.log.Info("no io_uring, event loops use epoll", "err", err)
 		}
 	}
+	logging.SetDefaultLoggerAndFlusher(silent{}, nil)
 	if l.poller, err = netpoll.OpenPoller(); err != nil {
 		return fmt.Errorf("loop: open poller: %w", err)
 	}
 	return nil
 }
+
+// silent keeps gnet from writing to standard output, with a stack, what Polling
+// returns as well.
+type silent struct{}
+
+func (silent) Debugf(string, ...any) {}
+func (silent) Infof(string, ...any)  {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
+func (silent) Fatalf(string, ...any) {}
 
 // end makes the loop return from run.
 func (l *Loop) end() {
@@ -204,9 +224,17 @@ func (l *Loop) run() {
 		return
 	}
 	defer l.closeAll()
-	err := l.poller.Polling(l.event)
-	if err != nil && !errors.Is(err, gneterr.ErrEngineShutdown) {
-		l.log.Error("event loop ended", "loop", l.ID, "err", err)
+	if err := l.poller.Polling(l.event); !errors.Is(err, gneterr.ErrEngineShutdown) {
+		l.fail(fmt.Errorf("loop: epoll_wait: %w", err))
+	}
+}
+
+// fail tells that the loop ends for good. Of several the first is told: they
+// have one cause.
+func (l *Loop) fail(err error) {
+	select {
+	case l.group.failed <- err:
+	default:
 	}
 }
 

@@ -29,23 +29,18 @@ func tag(of uint64, gen uint32, fd int) uint64 {
 	return of<<56 | uint64(gen&0xffffff)<<32 | uint64(uint32(fd))
 }
 
-// runRing serves until Stop. The ring belongs to the thread.
+// runRing serves until Stop, or until the ring fails. The ring belongs to the
+// thread.
 func (l *Loop) runRing() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	r := l.ring
-	if err := r.enable(); err != nil {
-		l.log.Error("event loop cannot start", "loop", l.ID, "err", err)
-		return
+	if l.broken = r.enable(); l.broken == nil {
+		l.awaitWake()
 	}
-	l.awaitWake()
-	for !l.posts.isEnded() {
-		err := l.handOver(l.posts.sleep() && len(r.batch) == 0)
+	for l.broken == nil && !l.posts.isEnded() {
+		l.handOver(l.posts.sleep() && len(r.batch) == 0)
 		l.posts.sleeping.Store(false)
-		if err != nil {
-			l.log.Error("event loop ended", "loop", l.ID, "err", err)
-			break
-		}
 		// What is handed over meanwhile may bring more: that has to wait for
 		// the tasks.
 		n := len(r.batch)
@@ -55,6 +50,9 @@ func (l *Loop) runRing() {
 		r.batch = r.batch[:copy(r.batch, r.batch[n:])]
 		r.publish()
 		l.posts.run(l.task)
+	}
+	if l.broken != nil {
+		l.fail(l.broken)
 	}
 	l.posts.end() // also behind an error: nobody runs them any more
 	l.closeAll()
@@ -83,29 +81,24 @@ func (l *Loop) submission(op uint8, fd int, user uint64) *sqe {
 
 // handOver hands over all that is queued, and fetches what has happened, after
 // at least one thing has if wait is set. Behind it what was written is with
-// the kernel, or pending.
-func (l *Loop) handOver(wait bool) error {
+// the kernel, or pending. It reports whether that went well; a ring that fails
+// is not asked again.
+func (l *Loop) handOver(wait bool) bool {
 	r := l.ring
 	from := len(r.batch)
-	for again := true; again; again = r.sqHead.Load() != r.tail {
-		if err := r.enter(wait); err != nil {
-			return err
-		}
+	for again := l.broken == nil; again; again = l.broken == nil && r.sqHead.Load() != r.tail {
+		l.broken = r.enter(wait)
 		wait = false
 	}
+	if l.broken != nil {
+		return false
+	}
 	l.settle(from)
-	return nil
+	return true
 }
 
-// submit is handOver while the loop is busy with something else. It reports
-// whether that went well.
-func (l *Loop) submit() bool {
-	err := l.handOver(false)
-	if err != nil {
-		l.log.Error("hand over to io_uring", "loop", l.ID, "err", err)
-	}
-	return err == nil
-}
+// submit is handOver while the loop is busy with something else.
+func (l *Loop) submit() bool { return l.handOver(false) }
 
 // settle finds what became of the sends that were handed over. Of one that went
 // well nothing is told. They were tried when they were handed over, so what is
@@ -223,6 +216,11 @@ func (c *Conn) await(w interest) {
 // receives no more: the kernel would look for one that is to be cancelled among
 // all that are under way, a 128th of them at each close.
 func (l *Loop) closeSoon(fd int, gen uint32, has interest) {
+	if l.broken != nil { // it closes nothing any more, and lets go of nothing before its own end
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		_ = unix.Close(fd)
+		return
+	}
 	if has&wantRead != 0 {
 		_ = unix.Shutdown(fd, unix.SHUT_RD) // of a socket that is not connected it ends, too
 	}
@@ -264,10 +262,10 @@ func (l *Loop) complete(e cqe) {
 		l.awaitWake()
 	case ofListener:
 		if ln := l.listeners[fd]; ln != nil && ln.gen&0xffffff == gen {
+			defer func() { _ = ln.await() }() // with a ring it cannot fail
 			defer l.caught(nil)
 			ln.armed = false
 			ln.accept()
-			ln.await()
 		}
 	case ofRecv, ofReadable, ofWritable:
 		c := l.conns.get(fd)
@@ -281,9 +279,7 @@ func (l *Loop) complete(e cqe) {
 			c.arrived(e)
 		case ofReadable:
 			c.has &^= wantRead
-			l.bulk = true
-			c.readable()
-			l.bulk = false
+			c.readBulk()
 		default:
 			c.has &^= wantWrite
 			c.writable()
@@ -307,23 +303,31 @@ func (c *Conn) arrived(e cqe) {
 		}
 		// It is the beginning of much: who passes it on has to learn at once
 		// what the other side does not take.
-		c.loop.bulk = true
 		c.mode |= much
+		c.loop.bulk = true
 		c.received(p)
-		if c.fd >= 0 {
-			c.readable()
-		}
 		c.loop.bulk = false
+		if c.fd >= 0 {
+			c.readBulk()
+		}
 	case c.mode&(paused|gotEOF) != 0 && e.res == 0:
 		// It is met again when the connection is resumed.
 	case e.res == 0:
 		c.eof()
 	case err == unix.ENOBUFS: // others have used all buffers in this turn
-		c.readable()
+		c.readBulk()
 	case err == unix.EAGAIN || err == unix.EINTR || err == unix.ECANCELED:
 	default:
 		c.broken(err)
 	}
+}
+
+// readBulk reads as with epoll. What is passed on is written at once, so that
+// Pending, which an end behind the last bytes asks for, tells of them.
+func (c *Conn) readBulk() {
+	c.loop.bulk = true
+	c.readable()
+	c.loop.bulk = false
 }
 
 // isKept reports whether bytes wait that came while the connection was paused.

@@ -132,7 +132,6 @@ func TestChurnLeavesNothing(t *testing.T) {
 	eventually(t, "all connections are closed", func() bool { return conns(g) == 0 })
 	eventually(t, "no slot is taken", func() bool { return slots.Running() == 0 })
 	eventually(t, "the goroutines have ended", func() bool { return runtime.NumGoroutine() <= goroutines })
-	if n := openFiles(t); n > files {
-		t.Errorf("%d descriptors more than before", n-files)
-	}
+	eventually(t, "the descriptors are closed", func() bool { return openFiles(t) <= files })
+	nothingLeft(t, g)
 }

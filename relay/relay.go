@@ -180,7 +180,9 @@ func (p *Pair) EOF(c *loop.Conn) {
 		p.end(p.reasonOfEnd())
 	default:
 		to.CloseWrite()
-		p.arm()
+		if !p.ended { // the close_notify may have failed
+			p.arm()
+		}
 	}
 }
 

@@ -20,9 +20,11 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// TestMain lets the demo start its balancers: this program is theirs.
+// TestMain lets the demo start its balancers: this program is theirs. So it is
+// for TestLoopFailure.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "run" {
+		spoilBySignal()
 		os.Exit(execute(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 	}
 	os.Exit(m.Run())

@@ -32,8 +32,9 @@ type mesh struct {
 // clocksEvery is the time between two looks at the clocks of the peers.
 const clocksEvery = 10 * time.Second
 
-// leaveWithin bounds telling the others that this peer goes.
-const leaveWithin = 2 * time.Second
+// leaveWithin bounds telling the others that this peer goes, leaveSoon the same
+// when a loop has failed.
+const leaveWithin, leaveSoon = 2 * time.Second, time.Second
 
 // newCluster makes what decides, for this process alone until peers are met.
 func (n *node) newCluster(cfg *conf.Config) (err error) {
@@ -82,7 +83,11 @@ func (n *node) startMesh(ctx context.Context) (stop func(), err error) {
 	n.learn(ctx, g)
 	n.claims.begin()
 	return func() {
-		if err := g.Leave(leaveWithin); err != nil {
+		within := leaveWithin
+		if n.gaveUp {
+			within = leaveSoon
+		}
+		if err := g.Leave(within); err != nil {
 			n.log.Warn("not all peers were told that this one leaves", "err", err)
 		}
 		g.Close()

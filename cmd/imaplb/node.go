@@ -49,6 +49,7 @@ type node struct {
 	serving  atomic.Bool // the listeners are open
 	parts    atomic.Pointer[parts]
 
+	gaveUp      bool   // a loop has failed; owned by run
 	ordersSaved uint64 // what cluster.Orders was then; owned by keepTables
 
 	checkers sync.Map // checkKey → *health.Checker
@@ -185,8 +186,7 @@ func (n *node) run(ctx context.Context, cfg *conf.Config) error {
 		n.log.Info("frontend open", "fe", f.Name, "bind", f.Addrs())
 	}
 	isStarted()
-	n.handleSignals(ctx, sig)
-	return nil
+	return n.handleSignals(ctx, sig)
 }
 
 // keep runs f on a goroutine; what it returns ends f and waits for it.

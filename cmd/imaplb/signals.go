@@ -42,8 +42,9 @@ func (s *signals) early(log *slog.Logger, started <-chan struct{}, cancel func()
 }
 
 // handleSignals serves until SIGTERM, SIGINT or the end of ctx, then stops in
-// order. SIGHUP loads the configuration again.
-func (n *node) handleSignals(ctx context.Context, s *signals) {
+// order. SIGHUP loads the configuration again. The error is that of a loop that
+// failed, which ends everything; it is in the log.
+func (n *node) handleSignals(ctx context.Context, s *signals) error {
 	for {
 		select {
 		case <-s.reload:
@@ -53,10 +54,26 @@ func (n *node) handleSignals(ctx context.Context, s *signals) {
 			n.log.Info("stopping", "signal", sig.String())
 		case <-ctx.Done():
 			n.log.Info("stopping")
+		case err := <-n.engine.Failed():
+			n.giveUp(err)
+			n.closeListeners()
+			return errSilent
 		}
 		n.shutdown(s.stop)
-		return
+		if n.gaveUp {
+			return errSilent
+		}
+		return nil
 	}
+}
+
+// giveUp begins the end after the failure of a loop, whose connections nobody
+// serves any more. Nobody is waited for, on other loops neither: whoever
+// started this process is to start another one soon.
+func (n *node) giveUp(err error) {
+	n.gaveUp = true
+	n.log.Error("event loop failed, stopping", "err", err, "sessions", n.engine.Conns.Load())
+	n.engine.CloseAll(0)
 }
 
 func (n *node) reloadBySignal() {
@@ -68,12 +85,7 @@ func (n *node) reloadBySignal() {
 // hard_stop_after; then it says BYE to the rest, spread over shutdown_spread.
 // A second signal ends it now.
 func (n *node) shutdown(again <-chan os.Signal) {
-	n.mu.Lock() // a reload under way would open them again
-	n.stopping.Store(true)
-	for _, f := range n.engine.Frontends() {
-		f.KeepListeners(nil)
-	}
-	n.mu.Unlock()
+	n.closeListeners()
 	global := n.parts.Load().conf.Global
 	n.log.Info("waiting for sessions", "sessions", n.engine.Conns.Load(), "hard_stop_after", global.HardStopAfter)
 	if !n.wait(again, global.HardStopAfter) {
@@ -87,8 +99,17 @@ func (n *node) shutdown(again <-chan os.Signal) {
 	n.log.Info("stopped", "sessions", n.engine.Conns.Load())
 }
 
+func (n *node) closeListeners() {
+	n.mu.Lock() // a reload under way would open them again
+	defer n.mu.Unlock()
+	n.stopping.Store(true)
+	for _, f := range n.engine.Frontends() {
+		f.KeepListeners(nil)
+	}
+}
+
 // wait waits for the last session and reports whether it has ended. A signal
-// ends the wait.
+// ends the wait, and so does the failure of a loop.
 func (n *node) wait(again <-chan os.Signal, atMost time.Duration) bool {
 	limit := time.NewTimer(atMost)
 	defer limit.Stop()
@@ -103,6 +124,9 @@ func (n *node) wait(again <-chan os.Signal, atMost time.Duration) bool {
 			n.log.Info("stopping now", "signal", s.String())
 			n.engine.CloseAll(0)
 			limit.Reset(lastWords)
+		case err := <-n.engine.Failed():
+			n.giveUp(err)
+			return true
 		}
 	}
 	return true
