@@ -80,13 +80,13 @@ func (w *simWorld) allServe() bool {
 	return !slices.ContainsFunc(w.present(), func(p *simProc) bool { return p == nil || !p.alive || !p.serving })
 }
 
-// checkSettled is what must hold without a comparison of digests: everybody
-// knows what the others have, as each has heard it from whom it concerns. That
-// is not promised where a blob comes late from nowhere, or by a third peer; where
-// who moved a user died before all had heard of it; nor where a peer has no entry
+// checkSettled is what must hold before the comparison of digests that comes when
+// it is time: everybody knows what the others have, as each has heard it from whom
+// it concerns, or by the comparison when that one died. That is not promised where
+// a blob comes late from nowhere, or by a third peer; nor where a peer has no entry
 // for what he is told, as it has expired by his clock.
 func (w *simWorld) checkSettled() {
-	if w.plan.chaos || w.hurried || !w.neverExpires() || !w.allServe() {
+	if w.plan.chaos || !w.neverExpires() || !w.allServe() {
 		return
 	}
 	for i := range w.plan.users {

@@ -264,9 +264,6 @@ func (p *simProc) hook(user string) func([]string, func(time.Time, string)) {
 func (p *simProc) moved(r cluster.MoveResult, user, server string, began time.Duration) {
 	w := p.host.w
 	w.trace(user, "%s says of the move to %s: %+v", p.host.name, server, r)
-	if r.Err == nil {
-		p.movedAt = w.now
-	}
 	if r.Err != nil || len(r.Missing) > 0 {
 		return
 	}

@@ -243,8 +243,18 @@ func (e *simEnd) close(why string) {
 		o.cut()
 	}
 	o.push(nil)
-	if e.p.streams[o.p.host.name] == e {
-		delete(e.p.streams, o.p.host.name)
+	if e.p.streams[o.p.host.name] != e {
+		return
+	}
+	delete(e.p.streams, o.p.host.name)
+	if why == "bye" {
+		return
+	}
+	for _, h := range w.hosts {
+		if other := e.p.streams[h.name]; other != nil {
+			other.link.Look(e.p.now())
+			other.nudge(0)
+		}
 	}
 }
 

@@ -16,7 +16,6 @@ const (
 	simTable    = "users"
 	simBackend  = "mail"
 	syncTimeout = 5 * time.Second
-	simHurry    = 10 * time.Second // who moved a user and dies within may not have told all
 )
 
 // simHost is a machine: its clock, its disk, and the process on it. Owned by
@@ -52,7 +51,6 @@ type simProc struct {
 	moves       []simMoving
 	born        time.Duration
 	flushes     map[string]*simFlush // by server
-	movedAt     time.Duration        // when the last move that began here ended, 0 for none
 	told        map[string]uint64    // stamps of moves told by others, by user
 }
 
@@ -213,7 +211,6 @@ func (p *simProc) kill(silent, disk bool) {
 	w := p.host.w
 	w.trace("", "%s is killed (without a sound %t, disk kept %t)", p.host.name, silent, disk)
 	p.alive, p.serving = false, false
-	w.hurried = w.hurried || p.movedAt > 0 && w.now-p.movedAt < simHurry
 	for _, h := range w.hosts {
 		if e := p.streams[h.name]; e != nil && !silent {
 			e.other().cut()

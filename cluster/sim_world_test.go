@@ -36,7 +36,6 @@ type simWorld struct {
 	conns   []*simConn               // that have an open end
 	since   map[string]time.Duration // when a user's sessions were first seen astray, by peer and user
 	lost    *simHost                 // a host that stays dead, nil for none
-	hurried bool                     // a process was ended that had just moved a user
 	ended   bool                     // faults are over
 	stopped bool                     // no client begins a login any more
 	pending int                      // logins that have begun and not ended

@@ -67,8 +67,20 @@ func TestLostConnectionIsMadeAgain(t *testing.T) {
 
 func TestKilledPeerIsDeadAndMayComeBack(t *testing.T) {
 	a, b, c := trio(t)
+	toB := a.linkTo("b")
+	look := &toB.lanes[0].round.look
+	toB.remote.mu.Lock()
+	never := time.Now().Add(time.Hour)
+	*look = never
+	toB.remote.mu.Unlock()
 	began := time.Now()
 	c.Close()
+	a.sees(t, PeerDown, "c", 1)
+	toB.remote.mu.Lock()
+	if look.Equal(never) {
+		t.Error("a does not compare with b what each has of c")
+	}
+	toB.remote.mu.Unlock()
 	for _, n := range []*node{a, b} {
 		n.sees(t, PeerDead, "c", 1)
 		t.Logf("%s: dead after %v", n.cfg.Name, time.Since(began))

@@ -287,6 +287,19 @@ func (l *Link) Bye() {
 	}
 }
 
+// Look has Next compare digests now, not when it is time: a third peer is gone, and
+// of its last changes the other may have heard what we have not, or the other way
+// round.
+func (l *Link) Look(now time.Time) {
+	l.remote.mu.Lock()
+	defer l.remote.mu.Unlock()
+	for _, ln := range l.lanes {
+		if ln.round.look.After(now) {
+			ln.round.look = now
+		}
+	}
+}
+
 // Bidden tells whether Next has handed out our bye.
 func (l *Link) Bidden() bool {
 	l.remote.mu.Lock()

@@ -173,6 +173,13 @@ func (n *node) holds(t testing.TB, key string, v uint64) {
 	}
 }
 
+// linkTo is the link of the stream with a peer.
+func (n *node) linkTo(peer string) *Link {
+	n.Group.mu.Lock()
+	defer n.Group.mu.Unlock()
+	return n.peers[peer].stream.link
+}
+
 // trio starts three nodes that are all connected.
 func trio(t testing.TB) (a, b, c *node) {
 	t.Helper()

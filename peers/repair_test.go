@@ -56,6 +56,26 @@ func TestCheckMendsWhatThirdPartiesLeft(t *testing.T) {
 	}
 }
 
+// A third peer is gone: what only one of the others has of it need not wait for
+// the time of the next comparison.
+func TestLookNeedNotWait(t *testing.T) {
+	for i := range 2 {
+		p := newPipe(t)
+		p.connect()
+		p.must(p.run())
+		p.must(p.pass(confirmAfter + time.Second)) // the first comparison is over
+		fill(p.sides[i].m, "third", 40)
+		p.sides[i].m.journal = nil
+		for _, s := range p.sides {
+			s.link.Look(p.now)
+		}
+		p.must(p.pass(confirmAfter + 100*time.Millisecond))
+		if n := len(p.sides[1-i].m.Copy()); n != 40 {
+			t.Errorf("%d of 40 changes were mended", n)
+		}
+	}
+}
+
 func TestCheckPassesOverWhatIsOnItsWay(t *testing.T) {
 	p := newPipe(t)
 	p.connect()

@@ -279,6 +279,12 @@ func (g *Group) detach(s *stream, why error) {
 	if kind == PeerDown || g.said.new(time.Now(), "version "+s.peer.name) {
 		g.say(kind, s.peer.name, s.peer.addr, why.Error())
 	}
+	if kind == PeerDown {
+		for _, other := range *g.live.Load() {
+			other.link.Look(time.Now())
+			other.nudge()
+		}
+	}
 }
 
 // setLive publishes the streams to be woken. g.mu is held.
