@@ -23,7 +23,8 @@ const (
 // Bounds and times of claims.
 const (
 	MaxClaims  = 900                     // servers with limits that are shared; what is beyond has its limits at each peer
-	ClaimPace  = 50 * time.Millisecond   // between two calls of Step
+	ClaimPace  = 50 * time.Millisecond   // between two calls of Step at least
+	ClaimRest  = 250 * time.Millisecond  // at most: far less than claimLapse, or a call that is a little late looks like a pause
 	claimBeat  = time.Second             // at the latest each peer hears something
 	claimMute  = 5 * time.Second         // a new peer that has said nothing for so long is of an older version, or still learns
 	claimQuiet = 15 * time.Second        // one that was heard before; then its claims are shared out as if it were dead
@@ -157,7 +158,7 @@ func (c *Claims) change(s *claimed) {
 
 // Step looks at what is used and wanted, gives up what others need, and takes
 // what is free. soon says that it wants to be called again after ClaimPace;
-// else a second is enough.
+// else ClaimRest is enough.
 func (c *Claims) Step(now time.Time) (soon bool) {
 	// The wall clock counts as well: while a machine is suspended the other one stands.
 	if max(now.Sub(c.stepped), now.Round(0).Sub(c.stepped.Round(0))) >= claimLapse {
@@ -192,6 +193,9 @@ func (c *Claims) lapse(now time.Time) {
 		return
 	}
 	for _, s := range c.servers {
+		if !s.shared {
+			continue
+		}
 		c.change(s)
 		for kind := range claimKinds {
 			if cl := &s.claims[kind]; cl.limit > 0 {

@@ -223,7 +223,7 @@ func (w *claimSim) step(p *claimProc) {
 		p.wake = p.wake || s.wait > 0 && waited == 0
 	}
 	since := w.now.Sub(p.stepAt)
-	if since < ClaimPace || !p.wake && !p.soon && since < time.Second {
+	if since < ClaimPace || !p.wake && !p.soon && since < ClaimRest {
 		return
 	}
 	p.stepAt, p.wake = w.now, false

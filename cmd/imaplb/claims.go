@@ -107,7 +107,7 @@ func (c *claims) keep(stop, done chan struct{}) {
 		if c.step(now) {
 			timer.Reset(cluster.ClaimPace)
 		} else {
-			timer.Reset(time.Second)
+			timer.Reset(cluster.ClaimRest)
 		}
 	}
 }
