@@ -72,8 +72,8 @@ poller = %q
 socket = "sock"
 [peers]
 name = %q
-bind = "127.0.0.1:%d"
-join = ["127.0.0.1:%d", "127.0.0.1:%d"]
+bind = %q
+join = [%[3]q, %q]
 [stick_table.users]
 [frontend.imap]
 bind = ["unix:imap"]
@@ -86,10 +86,17 @@ check = { kind = "none" }
 addr = "127.0.0.1:1"
 `
 
-func newPeer(t *testing.T, name, poller string, mesh, other int) *peer {
+// meshAddr is one of four addresses that no other test process has: a port that was
+// free a moment ago may be somebody's when it is needed.
+func meshAddr(n int) string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d:7946", n<<6|pid>>16&0x3f, pid>>8&0xff, pid&0xff)
+}
+
+func newPeer(t *testing.T, name, poller, mesh, other string) *peer {
 	t.Helper()
 	p := &peer{dir: t.TempDir(), name: name}
-	text := fmt.Sprintf(peerConfig, poller, name, mesh, mesh, other)
+	text := fmt.Sprintf(peerConfig, poller, name, mesh, other)
 	if err := os.WriteFile(filepath.Join(p.dir, "imaplb.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -150,17 +157,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // not go on with clients that nobody serves. It says so once, saves its tables,
 // leaves its peers, and ends in a way that has it started again.
 func TestLoopFailure(t *testing.T) {
-	for _, poller := range []string{"epoll", "io_uring"} {
+	for i, poller := range []string{"epoll", "io_uring"} {
 		t.Run(poller, func(t *testing.T) {
 			t.Parallel()
-			var ports [2]int
-			for i := range ports {
-				var err error
-				if ports[i], err = choosePort(0); err != nil {
-					t.Fatal(err)
-				}
-			}
-			a, b := newPeer(t, "a", poller, ports[0], ports[1]), newPeer(t, "b", poller, ports[1], ports[0])
+			mesh := [...]string{meshAddr(2 * i), meshAddr(2*i + 1)}
+			a, b := newPeer(t, "a", poller, mesh[0], mesh[1]), newPeer(t, "b", poller, mesh[1], mesh[0])
 			if !a.start(t) {
 				if poller == "io_uring" && strings.Contains(a.log(t), "io_uring") {
 					t.Skip("no io_uring here")
