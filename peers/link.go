@@ -294,9 +294,7 @@ func (l *Link) Look(now time.Time) {
 	l.remote.mu.Lock()
 	defer l.remote.mu.Unlock()
 	for _, ln := range l.lanes {
-		if ln.round.look.After(now) {
-			ln.round.look = now
-		}
+		ln.round.lookSoon(now)
 	}
 }
 

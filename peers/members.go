@@ -250,6 +250,9 @@ func (g *Group) goneLocked(p *peer, detail string) {
 	if p.stream != nil {
 		p.stream.close(why)
 	}
+	if kind == PeerDead {
+		g.lookLocked()
+	}
 }
 
 // sawLeaving: a process says that it leaves; its membership ends soon, or has

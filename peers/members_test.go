@@ -76,6 +76,25 @@ func stub(t *testing.T, g *Group, p *peer) *stream {
 	return &stream{g: g, peer: p, raw: raw, states: g.states.Load(), wakeup: make(chan struct{}, 1), ended: make(chan struct{}), link: NewLink(LinkConfig{Self: "self", Incarnation: 1}, p.remote)}
 }
 
+// The death of a peer has the others compare what they hold once more, though the
+// connection with it was lost before: they may have heard it longer.
+func TestDeathHasOthersCompare(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		g, p := known(t, StateAlive)
+		if leaves {
+			p.leaving = 7 // it has told all
+		}
+		q := &peer{name: "q", state: StateAlive, remote: NewRemote("q")}
+		g.peers["q"] = q
+		s := stub(t, g, q)
+		g.attach(s)
+		g.sawGone("p", "")
+		if woken := len(s.wakeup) > 0; woken == leaves {
+			t.Errorf("left in order %t, woken to compare %t", leaves, woken)
+		}
+	}
+}
+
 func TestByeCountsOnTheLastStream(t *testing.T) {
 	for state, want := range map[string]string{StateAlive: "left ", StateDead: "left ", StateLeft: "", StateNew: ""} {
 		g, p := known(t, state)

@@ -76,6 +76,29 @@ func TestLookNeedNotWait(t *testing.T) {
 	}
 }
 
+// Nor if it is lost while what differed before is looked at: that comparison does
+// not see all of it.
+func TestLookBehindAnother(t *testing.T) {
+	for i := range 2 {
+		p := newPipe(t)
+		p.connect()
+		p.must(p.run())
+		p.must(p.pass(confirmAfter + time.Second)) // the first comparison is over
+		for _, what := range []string{"second", "third"} {
+			fill(p.sides[i].m, what, 40)
+			p.sides[i].m.journal = nil
+			for _, s := range p.sides {
+				s.link.Look(p.now)
+			}
+			p.must(p.pass(confirmAfter / 2))
+		}
+		p.must(p.pass(2 * confirmAfter))
+		if n := len(p.sides[1-i].m.Copy()); n != 80 {
+			t.Errorf("%d of 80 changes were mended", n)
+		}
+	}
+}
+
 func TestCheckPassesOverWhatIsOnItsWay(t *testing.T) {
 	p := newPipe(t)
 	p.connect()

@@ -25,6 +25,7 @@ type round struct {
 	mends   bool      // and it was less than at the one before, or the first that found any
 	repair  bool      // a repair is due
 	look    time.Time // when to look next
+	again   bool      // look once more behind what is under way, which may not see all
 	confirm time.Time // when to confirm a look; zero for never
 }
 
@@ -76,8 +77,25 @@ func (r *round) differ(now time.Time, buckets int) bool {
 	r.differs = buckets
 	if buckets > 0 {
 		r.confirm = now.Add(confirmAfter)
+	} else {
+		r.lookAgain(now)
 	}
 	return false
+}
+
+// lookSoon makes a look due now, or when the comparison under way has ended.
+func (r *round) lookSoon(now time.Time) {
+	r.again = r.active || r.repair || !r.confirm.IsZero()
+	if r.look.After(now) {
+		r.look = now
+	}
+}
+
+// lookAgain is for the end of a comparison.
+func (r *round) lookAgain(now time.Time) {
+	if r.again {
+		r.again, r.look = false, now
+	}
 }
 
 // finish ends the round when both sides are done. If there was more, that need
@@ -91,4 +109,5 @@ func (r *round) finish(now time.Time) {
 	if r.cut && r.mends {
 		r.look = now.Add(confirmAfter)
 	}
+	r.lookAgain(now)
 }

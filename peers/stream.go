@@ -280,10 +280,17 @@ func (g *Group) detach(s *stream, why error) {
 		g.say(kind, s.peer.name, s.peer.addr, why.Error())
 	}
 	if kind == PeerDown {
-		for _, other := range *g.live.Load() {
-			other.link.Look(time.Now())
-			other.nudge()
-		}
+		g.lookLocked()
+	}
+}
+
+// lookLocked has all compare what a peer that is lost told only some of them: when
+// the connection with it ends, and when it is dead, since others may have heard it
+// until then. g.mu is held.
+func (g *Group) lookLocked() {
+	for _, s := range *g.live.Load() {
+		s.link.Look(time.Now())
+		s.nudge()
 	}
 }
 
