@@ -34,6 +34,8 @@ func (w *worker) recount(c *conn) {
 // any more keeps its key.
 func (c *conn) key() string {
 	switch t := c.place.Server.Backend.Table(); {
+	case t == nil && c.user != "":
+		return c.user
 	case t == nil:
 	case t.ByUser() && c.user != "":
 		return t.KeyOf(c.user)
