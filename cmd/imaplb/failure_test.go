@@ -146,20 +146,33 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// firstPort is below the ports that the kernel gives to clients, of which a test
+// beside this one may have thousands, and those that the tests of tests/ take.
+const firstPort = 19_000
+
+// freePort is the first port from one on that nobody listens on.
+func freePort(from int) int {
+	for ; ; from++ {
+		if ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", from)); err == nil {
+			_ = ln.Close() // nobody has connected
+			return from
+		}
+	}
+}
+
 // TestLoopFailure: when the poller of a loop fails for good, the process does
 // not go on with clients that nobody serves. It says so once, saves its tables,
 // leaves its peers, and ends in a way that has it started again.
 func TestLoopFailure(t *testing.T) {
+	port := firstPort + os.Getpid()%1000
 	for _, poller := range []string{"epoll", "io_uring"} {
+		var ports [2]int
+		for i := range ports {
+			port = freePort(port + 1)
+			ports[i] = port
+		}
 		t.Run(poller, func(t *testing.T) {
 			t.Parallel()
-			var ports [2]int
-			for i := range ports {
-				var err error
-				if ports[i], err = choosePort(0); err != nil {
-					t.Fatal(err)
-				}
-			}
 			a, b := newPeer(t, "a", poller, ports[0], ports[1]), newPeer(t, "b", poller, ports[1], ports[0])
 			if !a.start(t) {
 				if poller == "io_uring" && strings.Contains(a.log(t), "io_uring") {
