@@ -101,6 +101,25 @@ func TestRecountOfALogin(t *testing.T) {
 	r.counts(others, "ann", 0, "s2")
 }
 
+// A login that waits meanwhile gets its place by the new table's key.
+func TestRecountOfAWaiter(t *testing.T) {
+	d := newServer(t, "127.0.0.1:0")
+	r := newRig(t, plan{addrs: []string{d.addr()}})
+	r.queues(1, patience, nil)
+	first := r.greeted()
+	first.login("ann@a.test")
+	c := r.waiting("amy@a.test")
+	domains := newTable("domain")
+	r.retable(domains) // and there is room
+	c.want("l OK")
+	r.counts(domains, "a.test", 2, "s1")
+	for _, c := range []*client{first, c} {
+		c.send("x LOGOUT\r\n")
+		c.want("* BYE")
+	}
+	r.counts(domains, "a.test", 0, "s1")
+}
+
 // A login that gets another server after the reload is counted by the new
 // table's key.
 func TestRecountOfARedispatch(t *testing.T) {
