@@ -101,6 +101,24 @@ func TestRecountOfALogin(t *testing.T) {
 	r.counts(others, "ann", 0, "s2")
 }
 
+// A session whose user is being moved, by the new table, ends: the move cannot
+// have found it by the old one.
+func TestRecountOfAMove(t *testing.T) {
+	d := newServer(t, "127.0.0.1:0")
+	r := newRig(t, plan{addrs: []string{d.addr()}})
+	r.e.SetHold(func(table, key string) bool { return table == "others" && key == "ann" })
+	ann, bob := r.greeted(), r.greeted()
+	ann.login("ann")
+	bob.login("bob")
+	others := newTable("user")
+	r.retable(others)
+	ann.want("* BYE [UNAVAILABLE]")
+	r.counts(others, "bob", 1, "s1")
+	r.counts(others, "ann", 0, "s1")
+	bob.send("n NOOP\r\n")
+	bob.want("n OK")
+}
+
 // A login that waits meanwhile gets its place by the new table's key.
 func TestRecountOfAWaiter(t *testing.T) {
 	d := newServer(t, "127.0.0.1:0")
