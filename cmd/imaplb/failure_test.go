@@ -146,8 +146,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// firstPort is below the ports that the kernel gives to clients, of which a test
-// beside this one may have thousands, and those that the tests of tests/ take.
+// firstPort is below the ports that the kernel chooses, which other tests get while
+// a process that is to come back is away, and below those that tests/ takes.
 const firstPort = 19_000
 
 // freePort is the first port from one on that nobody listens on.
