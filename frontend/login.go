@@ -100,17 +100,6 @@ func (l *login) placeUser(now time.Time) {
 	l.got(now, place, err)
 }
 
-// key is what the backend's stick table knows the user by.
-func (l *login) key() string {
-	switch t := l.be.Table(); {
-	case l.raw:
-		return l.tcpKey()
-	case t != nil:
-		return t.KeyOf(l.user)
-	}
-	return l.user
-}
-
 // hold makes the login wait while its user is being moved to another server,
 // until the sessions he has have ended everywhere. A client that waits too long
 // is told to come back.

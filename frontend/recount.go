@@ -29,16 +29,3 @@ func (w *worker) recount(c *conn) {
 		c.pair.Kill(relay.Moved)
 	}
 }
-
-// key is what the stick table knows a session by; one by a name that is not known
-// any more keeps its key.
-func (c *conn) key() string {
-	switch t := c.place.Server.Backend.Table(); {
-	case t == nil:
-	case t.ByUser() && c.user != "":
-		return t.KeyOf(c.user)
-	case t.BySource() && c.src.IsValid():
-		return t.KeyOfAddr(c.src.Addr())
-	}
-	return c.place.Key
-}

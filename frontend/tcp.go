@@ -71,22 +71,6 @@ func (p *prelogin) deadline() time.Time {
 	return p.s.Deadline()
 }
 
-// tcpKey is what a stick table knows the client by; without one, or without a
-// name, it is his address.
-func (l *login) tcpKey() string {
-	src := l.p.c.src.Addr()
-	t := l.be.Table()
-	switch {
-	case t != nil && t.BySNI() && l.p.sni != "":
-		return serverName(l.p.sni)
-	case !src.IsValid():
-		return "unix"
-	case t != nil && t.BySource():
-		return t.KeyOfAddr(src)
-	}
-	return src.Unmap().WithZone("").String()
-}
-
 // closeTCP ends a connection that found no server.
 func (l *login) closeTCP(now time.Time, reason, state string, r *upstream.Result) {
 	p := l.p

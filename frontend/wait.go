@@ -146,6 +146,7 @@ func (l *login) waited(now time.Time) {
 // all others are full, a login whose server is away waits for one of them.
 func (l *login) redispatch(now time.Time) bool {
 	away := l.place.Server.Away()
+	l.ask.Key = l.key() // a reload may have changed the stick table
 	switch err := l.be.Redispatch(now, &l.place, l.ask); {
 	case err == nil:
 		l.moved, l.retries = true, 0

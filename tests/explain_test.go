@@ -21,13 +21,17 @@ func (l *lb) explained(question string, want ...string) {
 
 var goesTo = regexp.MustCompile(`(?m)^goes to:  (\S+)$`)
 
-// foretold asks where a user goes and why, has him log in, and sees that he goes
-// there.
+// foretold asks where a user goes until the reason is known there, has him log
+// in, and sees that he goes there.
 func (f *fleet) foretold(l *lb, user, why string) {
 	f.t.Helper()
-	said := l.ask("explain user " + user)
-	to := goesTo.FindStringSubmatch(said)
-	if to == nil || !strings.Contains(said, "because:  "+why) {
+	var said string
+	var to []string
+	if !waitFor(patience, func() bool {
+		said = l.ask("explain user " + user)
+		to = goesTo.FindStringSubmatch(said)
+		return to != nil && strings.Contains(said, "because:  "+why)
+	}) {
 		f.t.Fatalf("explain user %s = %s want %q", user, said, why)
 	}
 	loggedIn(f.t, l.plain, user).logout()

@@ -100,9 +100,9 @@ func TestRollingRestart(t *testing.T) {
 	}
 	t.Logf("\n%s%d logins of %d users", out, logins.Load(), rollingUsers)
 	for i, d := range dovecots {
-		if got := f.lbs[1].stat("mail", fmt.Sprint("s", i+1), "status"); !strings.HasPrefix(got, "UP") {
-			t.Errorf("status of s%d = %q, want UP", i+1, got)
-		}
+		within(t, patience, fmt.Sprintf("s%d is up at the other peer", i+1), func() bool {
+			return f.lbs[1].stat("mail", fmt.Sprint("s", i+1), "status") == "UP"
+		})
 		if n := strings.Count(d.log(), "starting up"); n != 2 {
 			t.Errorf("s%d was started %d times, want 2", i+1, n)
 		}

@@ -3,7 +3,6 @@ package tests
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // Peers whose files differ for a while: a limited server that only one of them
@@ -23,7 +22,7 @@ func TestTrioUnlikeLimits(t *testing.T) {
 		t.Fatalf("reload: %v: %s", err, out)
 	}
 	// Each says what only the other one has; here b alone misses a server.
-	within(t, 10*time.Second, "b says that it lacks s3", func() bool {
+	within(t, patience, "b says that it lacks s3", func() bool {
 		return strings.Contains(b.ask("show peers"), "# mail/s3 is not in this peer's file, but in that of lb1")
 	})
 	var in []*client

@@ -37,7 +37,7 @@ for server; do
 	done
 	imaplb ctl set server "$backend/$server" state maint
 	echo "$server: restart"
-	"$command" "$server"
+	"$command" "$server" || { echo "$server: $command failed, it stays in maint" >&2; exit 1; }
 	imaplb ctl set server "$backend/$server" state ready
 	until is_up "$server"; do
 		echo "$server: not up yet"
