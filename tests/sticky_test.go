@@ -120,7 +120,7 @@ func TestStickyServerDies(t *testing.T) {
 	first, second := startDovecot(t), startDovecot(t)
 	l := runLB(t, options{
 		servers: serversOf(first, second),
-		backend: `check = { inter = "200ms", fastinter = "100ms", downinter = "200ms", rise = 2, fall = 2, timeout = "1s" }`,
+		backend: "check = { " + quick + " }",
 	})
 	var moved, stayed []string
 	for len(moved) < 3 || len(stayed) < 3 {
