@@ -32,6 +32,23 @@ func TestClaimsOfALimitThatGoes(t *testing.T) {
 	}
 }
 
+// While limits differ, the peer with the lower has what the other does not use,
+// and the other what its own allows.
+func TestClaimsOfUnlikeLimits(t *testing.T) {
+	for _, limits := range [][2]int64{{4, 8}, {100, 6400}, {1, 1000}, {10, 11}} {
+		w := newClaimSim(t, 1, 2, map[string]int64{"mail/s1": limits[1]})
+		w.procs["lb1"].servers["mail/s1"].limit = limits[0]
+		w.run(4 * time.Second)
+		for i, wants := range [][2]int64{{limits[0], 0}, {0, limits[1]}} {
+			w.want("mail/s1", wants[0], wants[1])
+			w.run(4 * time.Second)
+			if n, most := w.sum("mail/s1"), max(wants[0], wants[1]); n < most-1 || n == 0 || n > most {
+				t.Errorf("limits %v, step %d: %d are in use, want %d or all but one: %s", limits, i, n, most, w.tells("mail/s1"))
+			}
+		}
+	}
+}
+
 // A limit that falls by little is not exceeded, though there is enough for all.
 func TestClaimsOfALimitThatFalls(t *testing.T) {
 	w := newClaimSim(t, 1, 2, map[string]int64{"mail/s1": 1000})
