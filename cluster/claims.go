@@ -22,7 +22,7 @@ const (
 
 // Bounds and times of claims.
 const (
-	MaxClaims  = 900                     // servers with limits that are shared; what is beyond has its limits at each peer
+	MaxClaims  = 750                     // servers with limits that are shared; what is beyond has its limits at each peer
 	ClaimPace  = 50 * time.Millisecond   // between two calls of Step at least
 	ClaimRest  = 250 * time.Millisecond  // at most: far less than claimLapse, or a call that is a little late looks like a pause
 	claimBeat  = time.Second             // at the latest each peer hears something
@@ -100,6 +100,7 @@ type claimed struct {
 // claim is the part of this peer.
 type claim struct {
 	limit   int64 // for all together; 0 is none, and nothing is told
+	least   int64 // of the limits that the peers go by, while their files differ
 	here    int64 // in force
 	bid     int64
 	raised  uint64 // version in which bid rose last
@@ -229,14 +230,16 @@ func (c *Claims) limits(now time.Time, s *claimed) {
 	for kind := range claimKinds {
 		cl := &s.claims[kind]
 		if cl.limit == is[kind] {
+			cl.least = c.least(s, kind)
 			continue
 		}
 		if (cl.limit == 0) != (is[kind] == 0) {
 			*cl = claim{}
 			s.server.Allow(now, kind, 0) // should there be a limit again before the next step
-			c.change(s)
 		}
 		cl.limit = is[kind]
+		cl.least = c.least(s, kind)
+		c.change(s)
 	}
 }
 
@@ -287,7 +290,7 @@ func (c *Claims) grow(now time.Time, s *claimed, kind ClaimKind, most int64) {
 }
 
 // slack is how far a claim may be off while there is enough for all.
-func (cl *claim) slack() int64 { return cl.limit / minPart }
+func (cl *claim) slack() int64 { return cl.least / minPart }
 
 // known reports whether all have acknowledged a version.
 func (c *Claims) known(version uint64) bool { return c.acked >= version }
@@ -314,13 +317,13 @@ func (c *Claims) targets(now time.Time, s *claimed, kind ClaimKind) (fair, possi
 	cl := &s.claims[kind]
 	turn := int(now.Unix() / claimTurn)
 	self := c.weigh(s, kind, false)
-	cl.crowded = c.parts.split(cl.limit, turn)
+	cl.crowded = c.parts.split(cl.limit, cl.least, turn)
 	fair = c.parts.parts[self]
 	if kind == ClaimRate {
 		return fair, fair // what was begun a moment ago is used up
 	}
 	c.weigh(s, kind, true)
-	c.parts.split(cl.limit, turn)
+	c.parts.split(cl.limit, cl.least, turn)
 	return fair, c.parts.parts[self]
 }
 
@@ -328,7 +331,7 @@ func (c *Claims) targets(now time.Time, s *claimed, kind ClaimKind) (fair, possi
 // returns the place of this peer.
 func (c *Claims) weigh(s *claimed, kind ClaimKind, used bool) (self int) {
 	cl := &s.claims[kind]
-	least := floor(cl.limit, len(c.names))
+	least := floor(cl.least, len(c.names))
 	c.parts.reset()
 	for _, name := range c.names {
 		t, takes := c.saidOf(name, s, kind)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"imaplb/wire"
 )
 
 // A server that is new under its name, or whose limit was another one for a
@@ -28,6 +30,42 @@ func TestClaimsOfALimitThatGoes(t *testing.T) {
 		c.Step(start)
 		if s.here[ClaimConn] != limit {
 			t.Errorf("limit %d: claim %d", limit, s.here[ClaimConn])
+		}
+	}
+}
+
+// While limits differ, the peer with the lower has what the other does not use,
+// and the other what its own allows.
+func TestClaimsOfUnlikeLimits(t *testing.T) {
+	for _, limits := range [][2]int64{{4, 8}, {100, 6400}, {1, 1000}, {10, 11}} {
+		w := newClaimSim(t, 1, 2, map[string]int64{"mail/s1": limits[1]})
+		w.procs["lb1"].servers["mail/s1"].limit = limits[0]
+		w.run(4 * time.Second)
+		for i, wants := range [][2]int64{{limits[0], 0}, {0, limits[1]}} {
+			w.want("mail/s1", wants[0], wants[1])
+			w.run(4 * time.Second)
+			if n, most := w.sum("mail/s1"), max(wants[0], wants[1]); n < most-1 || n == 0 || n > most {
+				t.Errorf("limits %v, step %d: %d are in use, want %d or all but one: %s", limits, i, n, most, w.tells("mail/s1"))
+			}
+		}
+	}
+}
+
+// What a peer of a version tells that says nothing of its limits, or of one that
+// has more limits than this, is heard as far as it goes.
+func TestClaimsOfOtherVersions(t *testing.T) {
+	for _, c := range []struct {
+		server []byte
+		want   telling
+	}{
+		{[]byte{0x95, 5, 0, 3, 2, 1}, telling{told{3, 2, 1}, 0, true}},
+		{[]byte{0x96, 5, 0, 3, 2, 1, 9}, telling{told{3, 2, 1}, 9, true}},
+		{[]byte{0x9b, 5, 0, 3, 2, 1, 77, 6, 6, 6, 9, 8}, telling{told{3, 2, 1}, 9, true}},
+	} {
+		r := wire.NewReader(append([]byte{0x91}, c.server...), ErrClaims)
+		list := readTellings(&r)
+		if err := r.Err(); err != nil || r.Left() > 0 || *list[5] != ([claimKinds]telling{c.want}) {
+			t.Errorf("%x: %v, %v, want %v", c.server, list[5], err, c.want)
 		}
 	}
 }

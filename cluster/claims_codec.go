@@ -19,16 +19,18 @@ import (
 //	servers         those that changed since base, all for 0: arrays of
 //	                  number of the name, and for each limit that it has
 //	                  kind, bid, used, wants
+//	                then the limits themselves, in that order
 //
-// and of what later versions may add. It is complete: who holds base knows all
-// of version then. So a message that is lost is made good by the next, and ack
-// is of use only together with the rest.
+// and of what later versions may add. The limits are fewer than a kind has fields,
+// so a version that does not know them skips them. It is complete: who holds base
+// knows all of version then. So a message that is lost is made good by the next,
+// and ack is of use only together with the rest.
 const (
 	claimFormat = 1
 	claimFields = 7
 	kindFields  = 4
 
-	// maxTold bounds the servers of a message: MaxClaims take 58 bytes each, and
+	// maxTold bounds the servers of a message: MaxClaims take 75 bytes each, and
 	// as many that have no limits any more 10.
 	maxTold = 2 * MaxClaims
 )
@@ -74,12 +76,17 @@ func (s *claimed) append(b []byte) []byte {
 			has++
 		}
 	}
-	b = wire.AppendUint(wire.AppendArray(b, 1+kindFields*has), s.id)
+	b = wire.AppendUint(wire.AppendArray(b, 1+(kindFields+1)*has), s.id)
 	for kind := range s.claims {
 		if cl := &s.claims[kind]; cl.limit > 0 {
 			for _, n := range [...]int64{int64(kind), cl.bid, cl.told.used, cl.told.wants} {
 				b = wire.AppendUint(b, uint64(n))
 			}
+		}
+	}
+	for kind := range s.claims {
+		if cl := &s.claims[kind]; cl.limit > 0 {
+			b = wire.AppendUint(b, uint64(cl.limit))
 		}
 	}
 	return b
@@ -158,19 +165,33 @@ func readTellings(r *wire.Reader) map[uint64]*[claimKinds]telling {
 	}
 	list := map[uint64]*[claimKinds]telling{}
 	for ; n > 0 && r.Err() == nil; n-- {
-		fields := r.Array(1) - 1
-		id, t := r.Uint(), new([claimKinds]telling)
-		for ; fields >= kindFields && r.Err() == nil; fields -= kindFields {
-			kind := r.Uint()
-			is := told{readClaim(r), readClaim(r), readClaim(r)}
-			if kind < uint64(claimKinds) { // else of a later version
-				t[kind] = telling{is, true}
-			}
-		}
-		r.Skip(fields)
+		id, t := readTelling(r)
 		list[id] = t
 	}
 	return list
+}
+
+// readTelling reads one server.
+func readTelling(r *wire.Reader) (id uint64, list *[claimKinds]telling) {
+	fields := r.Array(1) - 1
+	var of [claimKinds + 1]telling // the last is for kinds of later versions
+	kinds := make([]uint64, 0, claimKinds)
+	id = r.Uint()
+	for ; fields >= kindFields && r.Err() == nil; fields -= kindFields {
+		kind := min(r.Uint(), uint64(claimKinds))
+		of[kind] = telling{told{readClaim(r), readClaim(r), readClaim(r)}, 0, true}
+		kinds = append(kinds, kind)
+	}
+	if fields == len(kinds) { // else of an earlier version
+		for _, kind := range kinds {
+			of[kind].limit = readClaim(r)
+		}
+		fields = 0
+	}
+	r.Skip(fields)
+	list = new([claimKinds]telling)
+	copy(list[:], of[:])
+	return id, list
 }
 
 func readClaim(r *wire.Reader) int64 {

@@ -26,7 +26,8 @@ type claimPeer struct {
 // telling is what it said of a limit, if it has that limit.
 type telling struct {
 	told
-	is bool
+	limit int64 // that it goes by; 0 from an earlier version
+	is    bool
 }
 
 // reset forgets what a process before said.
@@ -138,4 +139,20 @@ func (c *Claims) partsOf(s *claimed, kind ClaimKind) (list []ClaimPart) {
 		}
 	}
 	return list
+}
+
+// least is the least of the limits that the peers go by. Who has more may use it,
+// but keeps nothing above the least that is not in use: the one that has the least
+// might wait for it for ever.
+func (c *Claims) least(s *claimed, kind ClaimKind) (n int64) {
+	n = s.claims[kind].limit
+	for _, name := range c.names {
+		if name == c.self {
+			continue
+		}
+		if t := c.peers[name].tellings[s.id]; t != nil && t[kind].limit > 0 {
+			n = min(n, t[kind].limit)
+		}
+	}
+	return n
 }

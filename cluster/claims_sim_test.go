@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -61,12 +62,14 @@ type claimServer struct {
 	used [claimKinds]int64
 	wait int64
 	want int64 // sessions that its clients would like to have
+
+	limit int64 // of this process alone, 0 is what all have
 }
 
 func (s *claimServer) Need(_ time.Time, kind ClaimKind) Need {
 	n := Need{Here: s.here[kind], Used: s.used[kind], Waiting: s.wait}
 	if kind == ClaimConn {
-		n.Limit = s.sim.limits[s.name]
+		n.Limit = cmp.Or(s.limit, s.sim.limits[s.name])
 	}
 	return n
 }

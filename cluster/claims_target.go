@@ -26,10 +26,10 @@ func (s *splitting) add(least, wants int64) {
 
 // split gives each its least, and of the rest what it wants, as far as that
 // goes: nobody gets more while another who wants it has less (max-min). What
-// nobody wants is dealt out evenly on top. What does not come out even goes to
-// those who want most, or, if they want too much, from turn on. It reports
-// whether they want too much.
-func (s *splitting) split(limit int64, turn int) (crowded bool) {
+// nobody wants of spare, which is limit or less, is dealt out evenly on top. What
+// does not come out even goes to those who want most, or, if they want more than
+// limit, from turn on. It reports whether they want more than spare.
+func (s *splitting) split(limit, spare int64, turn int) (crowded bool) {
 	least, wants := int64(0), int64(0)
 	for i := range s.parts {
 		least += s.least[i]
@@ -39,11 +39,11 @@ func (s *splitting) split(limit int64, turn int) (crowded bool) {
 	case least >= limit:
 		copy(s.parts, s.least)
 	case wants <= limit:
-		s.spread(limit - wants)
+		s.spread(max(0, spare-wants))
 	default:
 		s.level(limit, turn)
 	}
-	return wants > limit
+	return wants > spare
 }
 
 // spread deals out what is left over.

@@ -9,7 +9,6 @@ import (
 
 	"imaplb/auth"
 	"imaplb/balancer"
-	"imaplb/loop"
 	"imaplb/relay"
 	"imaplb/session"
 	"imaplb/upstream"
@@ -386,5 +385,3 @@ func (l *login) mayLog(r *upstream.Result) bool {
 	return len(r.Text) > 0 && r.Outcome != upstream.Protocol && !l.req.Mechanism.OAuth() &&
 		(len(secret) == 0 || !bytes.Contains(r.Text, secret))
 }
-
-var _ loop.Handler = (*prelogin)(nil)

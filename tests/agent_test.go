@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -24,8 +25,14 @@ func runAgent(t *testing.T) (addr string, answer *atomic.Pointer[string]) {
 			if err != nil {
 				return
 			}
-			fmt.Fprint(conn, *answer.Load())
-			conn.Close()
+			go func() { // ends with the connection
+				defer conn.Close()
+				fmt.Fprint(conn, *answer.Load())
+				// Closed with what was sent to the agent unread, the connection would
+				// be reset, and the answer lost.
+				_ = conn.(*net.TCPConn).CloseWrite()
+				_, _ = io.Copy(io.Discard, conn)
+			}()
 		}
 	}()
 	t.Cleanup(func() { l.Close(); <-done })

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // encrypting is the fingerprint of the key that a peer encrypts with.
@@ -31,7 +30,7 @@ func TestClusterKeys(t *testing.T) {
 	user := newUser()
 	stays := loggedIn(t, b.plain, user)
 	stop, failed := make(chan struct{}), make(chan error, 1)
-	go loginLoop([]string{a.plain, b.plain}, stop, failed) // ends with stop
+	go loginLoop([]string{a.plain, b.plain}, login, stop, failed) // ends with stop
 
 	for _, l := range f.lbs {
 		l.writeKeys(f.key, next)
@@ -82,9 +81,9 @@ func TestClusterKeys(t *testing.T) {
 	f.met(a, b)
 }
 
-// loginLoop logs in here and there until stop is closed, and sends the first
-// error, or nil.
-func loginLoop(addrs []string, stop <-chan struct{}, failed chan<- error) {
+// loginLoop has users visit here and there until stop is closed, and sends the
+// first error, or nil.
+func loginLoop(addrs []string, visit func(addr, user string) error, stop <-chan struct{}, failed chan<- error) {
 	var first error
 	for i := 0; ; i++ {
 		select {
@@ -93,7 +92,7 @@ func loginLoop(addrs []string, stop <-chan struct{}, failed chan<- error) {
 			return
 		default:
 		}
-		if err := login(addrs[i%len(addrs)], newUser()); err != nil && first == nil {
+		if err := visit(addrs[i%len(addrs)], newUser()); err != nil && first == nil {
 			first = err
 		}
 	}
@@ -214,5 +213,5 @@ func TestClusterResumption(t *testing.T) {
 			c.close()
 		}
 	}
-	within(t, 5*time.Second, "resumed sessions in the log", func() bool { return strings.Contains(b.log(), "resumed=true") })
+	within(t, patience, "resumed sessions in the log", func() bool { return strings.Contains(b.log(), "resumed=true") })
 }

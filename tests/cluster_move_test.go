@@ -116,7 +116,7 @@ func TestClusterMoveRefused(t *testing.T) {
 // the other one has waited for it, and for kick_delay.
 func TestTrioHookHangs(t *testing.T) {
 	t.Parallel()
-	const timeout, delay = 500 * time.Millisecond, 700 * time.Millisecond
+	const timeout, delay = 2 * time.Second, 700 * time.Millisecond // the hook begins and writes long before the timeout
 	began := time.Now()
 	all := sharedTrio(t)
 	hook, out := filepath.Join(t.TempDir(), "hook"), filepath.Join(t.TempDir(), "out")
@@ -137,7 +137,7 @@ func TestTrioHookHangs(t *testing.T) {
 		if took := time.Since(ordered); took < timeout+delay {
 			t.Errorf("he was let in after %v, want the timeout and the delay, %v", took, timeout+delay)
 		}
-		if said, want := strings.TrimSpace(<-answer), `moved, but hook failed: killed at its timeout of 500ms: "waiting for nothing"`; said != want {
+		if said, want := strings.TrimSpace(<-answer), `moved, but hook failed: killed at its timeout of 2s: "waiting for nothing"`; said != want {
 			t.Errorf("move user = %q, want %q", said, want)
 		}
 		for _, l := range f.lbs {

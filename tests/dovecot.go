@@ -205,7 +205,7 @@ func (d *dovecot) logins(user string) int { return strings.Count(d.log(), "Login
 func (d *dovecot) loginLine(t testing.TB, user string) string {
 	t.Helper()
 	var line string
-	within(t, 5*time.Second, "a login of "+user+" in Dovecot's log", func() bool {
+	within(t, patience, "a login of "+user+" in Dovecot's log", func() bool {
 		for l := range strings.Lines(d.log()) {
 			if strings.Contains(l, "Login: user=<"+user+">") {
 				line = l

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -295,12 +296,14 @@ func tail(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "")
 }
 
-// ends are the first n lines of a text and the last n: of many faults the first
-// tells most.
+// ends are the first n lines of a log and the last n, and of those between the
+// first n that tell of more than a logout: of many faults the first tells most.
 func ends(text string, n int) string {
 	lines := strings.SplitAfter(text, "\n")
 	if len(lines) <= 2*n {
 		return text
 	}
-	return strings.Join(lines[:n], "") + "…\n" + tail(text, n)
+	usual := func(line string) bool { return strings.Contains(line, " reason=logout ") }
+	between := slices.DeleteFunc(slices.Clone(lines[n:len(lines)-n]), usual)
+	return strings.Join(lines[:n], "") + "…\n" + strings.Join(between[:min(n, len(between))], "") + "…\n" + tail(text, n)
 }

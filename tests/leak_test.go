@@ -42,19 +42,14 @@ func TestLeak(t *testing.T) {
 	}
 	storm(t, l, users, 500) // buffers and tables get their size
 	quiet(t, l)
-	heap, descriptors, goroutines := l.debugGC("heap"), l.descriptors(), l.debugGC("goroutines")
+	heap := l.debugGC("heap")
+	l.start = l.usage() // finish waits until it is no more than that: a check may be under way here or there
 	began := time.Now()
 	storm(t, l, users, total)
 	t.Logf("%d logins in %v", total, time.Since(began))
 	quiet(t, l)
 	if got := l.debugGC("heap"); got > heap+leakBytes {
 		t.Errorf("heap after %d logins = %d, before %d", total, got, heap)
-	}
-	if got := l.descriptors(); got > descriptors {
-		t.Errorf("descriptors after %d logins = %d, before %d", total, got, descriptors)
-	}
-	if got := l.debugGC("goroutines"); got > goroutines {
-		t.Errorf("goroutines after %d logins = %d, before %d", total, got, goroutines)
 	}
 	for _, server := range []string{"s1", "s2"} {
 		if got := l.stat("mail", server, "scur"); got != "0" {

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A user stays on one server over connections in parallel and one after the
@@ -13,12 +12,9 @@ func TestStickyUser(t *testing.T) {
 	t.Parallel()
 	pair := sharedDovecots(t)
 	l := runLB(t, options{servers: serversOf(pair[:]...)})
-	var users []string
-	for range 10 {
-		users = append(users, newUser())
-	}
 	homes := map[string]bool{}
-	for _, user := range users {
+	for i := 0; i < 10 || len(homes) < 2 && i < 100; i++ { // 10 users are all on one server in 1 of 512 runs
+		user := newUser()
 		var open []*client
 		for range 5 {
 			open = append(open, loggedIn(t, l.plain, user))
@@ -39,7 +35,7 @@ func TestStickyUser(t *testing.T) {
 		}
 	}
 	if len(homes) != 2 {
-		t.Errorf("10 users live on %v, want some on both servers", homes)
+		t.Errorf("all users live on %v, want some on both servers", homes)
 	}
 }
 
@@ -60,7 +56,7 @@ func TestStickyFirstConnections(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		within(t, 5*time.Second, "all logins in the logs", func() bool { return pair[0].logins(user)+pair[1].logins(user) >= n })
+		within(t, patience, "all logins in the logs", func() bool { return pair[0].logins(user)+pair[1].logins(user) >= n })
 		if a, b := pair[0].logins(user), pair[1].logins(user); a != 0 && b != 0 {
 			t.Errorf("%s logged in %d times at s1 and %d times at s2, want one of them 0", user, a, b)
 		}
@@ -124,7 +120,7 @@ func TestStickyServerDies(t *testing.T) {
 	first, second := startDovecot(t), startDovecot(t)
 	l := runLB(t, options{
 		servers: serversOf(first, second),
-		backend: `check = { inter = "200ms", fastinter = "100ms", downinter = "200ms", rise = 2, fall = 2, timeout = "1s" }`,
+		backend: "check = { " + quick + " }",
 	})
 	var moved, stayed []string
 	for len(moved) < 3 || len(stayed) < 3 {

@@ -21,9 +21,7 @@ func TestTCPDovecot(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "INBOX") {
 		t.Errorf("curl: %v: %s", err, out)
 	}
-	if d.logins(user) != 1 {
-		t.Errorf("Dovecot has %d logins", d.logins(user))
-	}
+	d.loginLine(t, user)
 	s := exec.Command("openssl", "s_client", "-quiet", "-connect", tls, "-CAfile", certs(t).file, "-verify_hostname", "dovecot.test", "-verify_return_error")
 	s.Stdin = strings.NewReader("a LOGIN " + newUser() + " " + password + "\r\nb LOGOUT\r\n")
 	if out, err := s.CombinedOutput(); err != nil || !strings.Contains(string(out), "b OK") {
@@ -53,9 +51,7 @@ func TestSNIPassthrough(t *testing.T) {
 		c.expect("* OK")
 		c.ok("LOGIN %s %s", user, password)
 		c.logout()
-		if want.logins(user) != 1 {
-			t.Errorf("%s: not on its Dovecot", name)
-		}
+		want.loginLine(t, user)
 	}
 }
 
@@ -75,9 +71,8 @@ func TestRoute(t *testing.T) {
 			t.Errorf("logged %v, want backend %s", end, want)
 		}
 	}
-	if pair[0].logins(a) != 1 || pair[1].logins(b) != 1 {
-		t.Error("the Dovecots saw others")
-	}
+	pair[0].loginLine(t, a)
+	pair[1].loginLine(t, b)
 }
 
 // In mode tcp a source keeps its server at every peer, as a user does.

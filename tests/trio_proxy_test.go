@@ -138,7 +138,7 @@ func TestProxyBadInput(t *testing.T) {
 	t.Parallel()
 	all := sharedTrio(t)
 	o := all.peers()
-	o.frontend = "accept_proxy = [\"127.0.0.1\"]\nproxy_timeout = \"500ms\"\n"
+	o.frontend = "accept_proxy = [\"127.0.0.1\"]\nproxy_timeout = \"2s\"\n"
 	f := runFleet(t, 2, o)
 	const listed, unlisted = "127.0.0.1", "127.0.0.9"
 	const v1, v2 = "PROXY TCP4 192.0.2.1 192.0.2.2 1000 143\r\n", "\r\n\r\n\x00\r\nQUIT\n"

@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +120,7 @@ func TestReloadUnderLogins(t *testing.T) {
 	const clients = 6
 	stop, failed := make(chan struct{}), make(chan error, clients)
 	for range clients {
-		go loginLoop([]string{l.plain}, stop, failed) // ends with stop
+		go loginLoop([]string{l.plain}, comeIn, stop, failed) // ends with stop
 	}
 	for range 15 {
 		for _, o := range []options{many, few} {
@@ -134,6 +136,20 @@ func TestReloadUnderLogins(t *testing.T) {
 	if all := l.stat("mail", "BACKEND", "stot"); len(all) < 2 {
 		t.Errorf("only %s logins", all)
 	}
+}
+
+// comeIn is login for a user who may be sent away when he is in, as one who was
+// on a server that left the file is when it comes back.
+func comeIn(addr, user string) error {
+	conn, err := enter(addr, user)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "b LOGOUT\r\n"); err != nil {
+		return err
+	}
+	return skipTo(bufio.NewReader(conn), "* BYE")
 }
 
 // Peers whose files differ for a while, as during a change of all of them: a

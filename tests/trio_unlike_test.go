@@ -40,6 +40,8 @@ func TestTrioUnlikeLimits(t *testing.T) {
 	for _, c := range in {
 		c.logout()
 	}
+	a.wantClaim("s3", "maxconn", "4", "2")
+	b.wantClaim("s3", "maxconn", "8", "2") // so a has to be left more of its 4
 	for range 3 {
 		in = append(in, loggedIn(t, a.plain, newUser()))
 	}
