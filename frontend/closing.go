@@ -91,11 +91,18 @@ func (e *Engine) CloseStrays(b *balancer.Backend) {
 // ShutdownServer ends all sessions on a server now and tells how many. It
 // waits for the loops.
 func (e *Engine) ShutdownServer(s *balancer.Server) int {
-	return e.sum(func(w *worker) int {
-		ids := w.serverSessions(s)
-		w.closeAll(ids, relay.Killed, 0)
-		return len(ids)
+	// All are found before the first is ended: who waits for his place is in at
+	// once, on a loop that comes later maybe.
+	ids := map[*worker][]uint64{}
+	n := e.sum(func(w *worker) int {
+		ids[w] = w.serverSessions(s)
+		return len(ids[w])
 	})
+	e.sum(func(w *worker) int {
+		w.closeAll(ids[w], relay.Killed, 0)
+		return 0
+	})
+	return n
 }
 
 // Kick ends all sessions of a user and tells how many. It waits for the loops.
