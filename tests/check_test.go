@@ -42,11 +42,8 @@ func TestTrioChecks(t *testing.T) {
 	f := newFleet(t, 2, o)
 	for _, l := range f.lbs {
 		l.writePassword(password)
-		l.begin()
 	}
-	for _, l := range f.lbs {
-		l.ready()
-	}
+	f.start()
 	f.met(f.lbs...)
 	found := func(server, status, word string) {
 		t.Helper()

@@ -214,7 +214,10 @@ func (c *client) logout() {
 
 // login does a whole LOGIN and LOGOUT and reports errors instead of ending a
 // test: goroutines may call it.
-func login(addr, user string) error {
+func login(addr, user string) error { return leave(addr, user, "b OK") }
+
+// leave does a LOGIN and LOGOUT, whose answer must have a line that begins so.
+func leave(addr, user, want string) error {
 	conn, err := enter(addr, user)
 	if err != nil {
 		return err
@@ -223,7 +226,7 @@ func login(addr, user string) error {
 	if _, err := io.WriteString(conn, "b LOGOUT\r\n"); err != nil {
 		return err
 	}
-	return skipTo(bufio.NewReader(conn), "b OK")
+	return skipTo(bufio.NewReader(conn), want)
 }
 
 // enter does a LOGIN and leaves the session open.

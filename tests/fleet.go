@@ -29,14 +29,20 @@ type fleet struct {
 func runFleet(t testing.TB, n int, o options) *fleet {
 	t.Helper()
 	f := newFleet(t, n, o)
+	f.start()
+	f.met(f.lbs...)
+	return f
+}
+
+// start runs all processes, at the same time.
+func (f *fleet) start() {
+	f.t.Helper()
 	for _, l := range f.lbs {
 		l.begin()
 	}
 	for _, l := range f.lbs {
 		l.ready()
 	}
-	f.met(f.lbs...)
-	return f
 }
 
 // newFleet writes the configurations of n peers only. Options.peers are lines

@@ -254,12 +254,7 @@ func TestClusterPin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, l := range f.lbs {
-		l.begin()
-	}
-	for _, l := range f.lbs {
-		l.ready()
-	}
+	f.start()
 	f.met(a, b)
 	b.tell("set table users key " + user + " server s1")
 	loggedIn(t, b.plain, user).logout()

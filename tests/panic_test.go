@@ -22,11 +22,8 @@ func TestClusterPanic(t *testing.T) {
 	for _, l := range f.lbs {
 		l.secrets = append(l.secrets, wrong)
 		l.writePassword(password)
-		l.begin()
 	}
-	for _, l := range f.lbs {
-		l.ready()
-	}
+	f.start()
 	f.met(f.lbs...)
 	f.wantStatus("UP")
 	homes := f.settle(6)

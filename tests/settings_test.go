@@ -116,11 +116,8 @@ func TestPeersLabel(t *testing.T) {
 	stranger := f.add(2, o)
 	for _, l := range f.lbs {
 		l.wantErrors = true
-		l.begin()
 	}
-	for _, l := range f.lbs {
-		l.ready()
-	}
+	f.start()
 	f.met(f.lbs[:2]...)
 	user := newUser()
 	f.lbs[0].tell("set table users key " + user + " server s1")

@@ -52,11 +52,8 @@ func TestTrioLoginCheck(t *testing.T) {
 	f := newFleet(t, 2, o)
 	for _, l := range f.lbs {
 		l.writePassword(password)
-		l.begin()
 	}
-	for _, l := range f.lbs {
-		l.ready()
-	}
+	f.start()
 	f.met(f.lbs...)
 	for _, s := range []string{"s1", "s2", "s3"} {
 		f.both(s, "check_status", "L7OK")

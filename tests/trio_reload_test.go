@@ -1,9 +1,7 @@
 package tests
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -141,15 +139,7 @@ func TestReloadUnderLogins(t *testing.T) {
 // comeIn is login for a user who may be sent away when he is in, as one who was
 // on a server that left the file is when it comes back.
 func comeIn(addr, user string) error {
-	conn, err := enter(addr, user)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "b LOGOUT\r\n"); err != nil {
-		return err
-	}
-	return skipTo(bufio.NewReader(conn), "* BYE")
+	return leave(addr, user, "* BYE")
 }
 
 // Peers whose files differ for a while, as during a change of all of them: a
